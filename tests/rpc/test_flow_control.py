@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tta_service.methods.flow_control import BAD, LONGEST, ReadingPace, StreamCredits
+from tta_service.methods.flow_control import BAD, LONGEST, MOST_BAD, ReadingPace, StreamCredits
 
 
 def test_the_first_update_has_credits_and_no_rate():
@@ -54,8 +54,10 @@ def test_the_more_bad_pictures_come_in_a_row_the_slower_a_stream_is_read():
     for _ in range(10_000):
         pace.add(bad=True)
     assert pace.delay(0.0) == LONGEST
-    pace.add(bad=False)
+    for _ in range(MOST_BAD - BAD):
+        assert pace.delay(0.0) > 0 and pace.add(bad=False)
     assert pace.delay(0.0) == 0.0
+    assert not [pace.add(bad=False) for _ in range(BAD)][-1]
 
 
 def test_frames_above_the_rate_wait_and_bad_pictures_no_less():

@@ -13,9 +13,10 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from tests.half_sent import half_sent_calls
 from tests.patience import PATIENCE
-from tta_service.core.errors import BadRequest, Overloaded
+from tta_service.core.errors import BadImage, BadRequest, Overloaded
 from tta_service.core.events import Called
-from tta_service.methods.uploads import WAITING, UploadBudget
+from tta_service.methods.flow_control import BAD, LONGEST
+from tta_service.methods.uploads import LARGE, WAITING, UploadBudget
 from tta_service.rpc.server import Server
 
 from .conftest import open_harness, question, until
@@ -135,6 +136,34 @@ async def test_calls_that_end_while_they_wait_leave_nothing_behind():
     assert (budget.bytes, budget.waiting) == (0, 0)
     async with budget.read("a", give(1)):
         pass
+
+
+async def test_large_messages_in_vain_slow_down_their_client_until_it_sends_good_ones(monkeypatch: pytest.MonkeyPatch):
+    waits = list[float]()
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr("tta_service.methods.uploads.asyncio.sleep", sleep)
+    budget = UploadBudget()
+
+    async def send(client: str, size: int, error: Exception | None = None) -> None:
+        with contextlib.suppress(BadImage, BadRequest):
+            async with budget.read(client, give(size)):
+                if error:
+                    raise error
+
+    for _ in range(100):
+        await send("greedy", LARGE + 1, BadImage("no picture"))
+        await send("gate", LARGE, BadRequest("a mistake that cost nothing"))
+    assert len(waits) == 99 and waits[:BAD] == [0.0] * BAD and waits[-1] == LONGEST
+    await send("gate", LARGE + 1)
+    assert len(waits) == 99
+    for _ in range(100):
+        await send("greedy", 10)
+    waits.clear()
+    await send("greedy", LARGE + 1)
+    assert not waits
 
 
 async def test_connections_above_the_limit_are_closed_and_the_others_go_on():

@@ -12,6 +12,7 @@ from ..serving.streams import RateLimiter
 
 T = TypeVar("T")
 BAD, FIRST, LONGEST = 8, 0.01, 1.0  # bad pictures that cost nothing; seconds before the next one, and at most
+MOST_BAD = BAD + 8  # that count
 STEP = 0.1  # relative change of the rate below which no update is sent
 
 
@@ -46,19 +47,20 @@ class StreamCredits:
 class ReadingPace:
     """How fast a stream is read: at most `fps` frames a second (0: no limit).
 
-    The more bad pictures come in a row, the longer the next message waits, up to `LONGEST` seconds, until one is good.
+    The more bad pictures come, the longer the next message waits, up to `LONGEST` seconds; a good one takes one back.
     """
 
     def __init__(self, fps: float) -> None:
         self._limiter, self._bad = RateLimiter(fps), 0
 
-    def add(self, bad: bool) -> None:
-        """A frame was answered, or refused as a `bad` picture."""
-        self._bad = self._bad + 1 if bad else 0
+    def add(self, bad: bool) -> bool:
+        """A frame was answered, or refused as a `bad` picture. Whether there are bad ones that count."""
+        self._bad = min(self._bad + 1, MOST_BAD) if bad else max(0, self._bad - 1)
+        return self._bad > 0
 
     def delay(self, now: float) -> float:
         """Counts a frame that was read at `now` (monotonic seconds). Returns the seconds until the next may follow."""
-        penalty = FIRST * 2.0 ** min(self._bad - BAD, 10) if self._bad > BAD else 0.0
+        penalty = FIRST * 2.0 ** (self._bad - BAD) if self._bad > BAD else 0.0
         return max(self._limiter.delay(now), min(LONGEST, penalty))
 
 

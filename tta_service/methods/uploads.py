@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
-from ..core.errors import BadRequest, Overloaded
+from ..core.errors import BadImage, BadRequest, Overloaded
+from .flow_control import ReadingPace
 
 FULL = "the messages that this server reads now take all the memory that it has for them"
 QUOTA = "limits.all_calls_bytes"
+LARGE, SLOW = 64 << 10, 1024  # bytes of a message that costs something to read; clients that are read slowly
 WAITING = 256  # calls of one client that may wait for room; further ones are refused at once
 
 
@@ -36,7 +39,8 @@ class UploadBudget:
     """At most `total_bytes` of messages, from before they are read until their calls end; `share` of it for one client.
 
     A call waits for room in its client's queue, and clients take turns. It has `seconds` to get room (or is refused at
-    once, unless it `waits`), and as many to arrive. A message above a bound is read when it is the only one there.
+    once, unless it `waits`), and as many to arrive. A message above a bound is read when it is the only one there. A
+    client's messages wait the longer the more of its large ones are refused in a row as no pictures or no requests.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class UploadBudget:
         self._seconds, self._waits, self.bytes, self.waiting = seconds, waits, 0, 0  # any thread may read the last two
         self._used: Counter[str] = Counter()
         self._queues: OrderedDict[str, deque[Waiter]] = OrderedDict()
+        self._paces = dict[str, ReadingPace]()  # of clients that send large messages in vain
 
     @asynccontextmanager
     async def read(
@@ -61,6 +66,8 @@ class UploadBudget:
         Raises `Overloaded`, `BadRequest`.
         """
         upload = Upload(client, self.message_bytes if most is None else most)
+        if pace := self._paces.get(client):
+            await asyncio.sleep(pace.delay(time.monotonic()))
         try:
             if client in self._queues or not self._fits(upload):
                 await self._wait_for_room(upload)
@@ -73,6 +80,10 @@ class UploadBudget:
                 raise BadRequest(f"the message did not arrive within {self._seconds:g} s") from None
             self._resize(upload, len(raw))
             yield raw
+            self._learn(client, bad=False)
+        except (BadImage, BadRequest):
+            self._learn(client, bad=upload.bytes > LARGE)
+            raise
         finally:
             self._resize(upload, 0)
 
@@ -87,6 +98,13 @@ class UploadBudget:
             yield
         finally:
             self._resize(upload, 0)
+
+    def _learn(self, client: str, bad: bool) -> None:
+        pace = self._paces.pop(client, None) or (ReadingPace(0.0) if bad else None)
+        if pace and pace.add(bad):
+            self._paces[client] = pace
+            if len(self._paces) > SLOW:
+                self._paces.pop(next(iter(self._paces)))
 
     async def _wait_for_room(self, upload: Upload) -> None:
         if not self._waits:
