@@ -7,7 +7,6 @@ decoder fail.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,7 +21,7 @@ BYTES = {1: 1, 3: 2, 4: 4, 6: 1, 8: 2, 9: 4}  # sizes of EXIF's integer types
 # later byte of what it has read: runs of 0xFF would take their length squared.
 PIECE = 1 << 18  # bytes
 SCAN = re.compile(rb"(?:[^\xff]++|\xff[\0\xd0-\xd7])*+")  # stuffed zeros and restart markers are part of it
-FILL = re.compile(rb"\xff{1,%d}+" % PADDING)
+FILL = re.compile(rb"\xff{0,%d}+" % PADDING)  # like the other one, it matches at any byte, if nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +112,10 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
     """The segments of a JPEG up to its end: kind, and where its marker, its length and what follows it begin."""
     at = markers = 0
     while markers <= MARKERS:
-        before, at = at, _match(SCAN, data, at, at + PIECE)
+        before, at = at, SCAN.match(data, at, at + PIECE).end()  # type: ignore[union-attr]
         if at - before >= PIECE - 1:  # the rest may begin within a stuffed zero
             continue
-        end = _match(FILL, data, at)
+        end = FILL.match(data, at).end()  # type: ignore[union-attr]
         if end in (at, len(data)):
             return
         kind, marker, at = data[end], end - 1, end + 1
@@ -130,12 +129,6 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
             yield kind, marker, at, end
             at = end
     raise BadImage(f"the JPEG has more than {MARKERS} markers", "image")
-
-
-def _match(expression: re.Pattern[bytes], data: bytes, at: int, end: int = sys.maxsize) -> int:
-    """Where what matches from there on ends."""
-    found = expression.match(data, at, end)
-    return found.end() if found else at
 
 
 def _png(data: bytes) -> Header:
