@@ -82,7 +82,8 @@ class ClientQuota:
         if self._most_requests and self._requests[client] >= self._most_requests:
             error = Overloaded(f"{self._most_requests} requests of yours run or wait already", "", retry_after())
             raise error.of_quota("limits.client_requests")
-        self._check(client, cost, retry_after)
+        if self.total:
+            self._check(client, cost, retry_after)
         self.add(client, cost)
         self._requests[client] += 1
 
