@@ -264,15 +264,13 @@ def grown(looks: list[dict[str, float]]) -> dict[str, list[float]]:
     """What the last quarter holds more of than the second one: medians."""
     quarter = len(looks) // 4
     early, late = looks[quarter : 2 * quarter], looks[-quarter:]
-    found = (
-        {
-            what: [statistics.median(one[what] for one in some) for some in (early, late)]
-            for what in ("rss", "threads", "files")
-        }
-        if quarter
-        else {}
-    )
-    return {what: pair for what, pair in found.items() if pair[1] > (1.05 * pair[0] if what == "rss" else pair[0] + 3)}
+    names = [what for what in early[0] if what not in ("at", "load")] if quarter else []
+    found = {what: [statistics.median(one[what] for one in some) for some in (early, late)] for what in names}
+    return {
+        what: pair
+        for what, pair in found.items()
+        if pair[1] > (1.05 * pair[0] if what.endswith("rss") else pair[0] + 3)
+    }
 
 
 def free_port() -> int:

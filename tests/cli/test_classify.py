@@ -19,7 +19,7 @@ from tests.cli import conftest
 from tests.cli.conftest import RunLines as Run
 from tests.client.camera import clips
 from tests.telemetry.reports import make_report
-from tta_service.cli.inputs import Input, find_inputs
+from tta_service.cli.inputs import Input, find_inputs, number_inputs
 from tta_service.cli.result_file import COLUMNS, open_results
 from tta_service.core.errors import BadRequest
 from tta_service.core.request import Report
@@ -172,3 +172,43 @@ def test_answers_of_a_memory_are_those_of_one_picture_after_the_other(
     alone = [json.loads(line) for line in run("*.jpg", "--strategy", "tda", "--json")[1]]
     assert [one["file"] for one in together] == [one["file"] for one in alone] == [f"{n:02}.jpg" for n in range(12)]
     assert [one["score"] for one in together] == pytest.approx([one["score"] for one in alone], abs=1e-4)
+
+
+def test_inputs_that_differ_in_their_secrets_alone_have_names_of_their_own_without_them() -> None:
+    words = ["http://x/a.jpg?token=HUSH1", "http://x/a.jpg?token=HUSH2", "http://x/a.jpg?token=HUSH1", "http://x/b.jpg"]
+    names = [one.name for one in number_inputs(list(find_inputs(words)))]
+    assert names == [masked := "http://x/a.jpg?token=***", f"{masked} (2)", masked, "http://x/b.jpg"]
+
+
+def test_a_file_whose_name_looks_like_a_secret_keeps_it() -> None:
+    assert Input("shots/token=1.jpg").name == "shots/token=1.jpg"
+
+
+@pytest.mark.slow
+def test_no_result_has_the_secret_of_a_url(
+    run: Run, tmp_path: Path, web: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "web" / "a.jpg").write_bytes(FLOWER.read_bytes())
+    clips.mp4(tmp_path / "web" / "clip.mp4")
+    words = (
+        f"{web}/a.jpg?token=HUSH1",
+        f"{web}/a.jpg?token=HUSH2",
+        f"{web}/clip.mp4?key=HUSH3",
+        f"{web}/b.jpg?pin=HUSH4",
+    )
+    written = list[str]()
+    for out in ((), ("--json",), ("--out", "r.csv"), ("--out", "r.jsonl"), ("--out", "r.csv")):
+        code, lines, error = run(*words, *out)
+        assert code == 2 and "b.jpg?pin=***: it answers 404" in error
+        written += [*lines, error]
+    rows = list(csv.DictReader((tmp_path / "r.csv").open(newline="")))
+    assert len(rows) == 13 and rows[1]["file"] == f"{web}/a.jpg?token=*** (2)"  # a second run adds nothing
+    everything = "\n".join(
+        [*written, caplog.text, (tmp_path / "r.csv").read_text(), (tmp_path / "r.jsonl").read_text()]
+    )
+    assert "HUSH" not in everything
+
+    old = (tmp_path / "r.csv").read_text().replace("a.jpg?token=***,", "a.jpg?token=HUSH1,")
+    (tmp_path / "old.csv").write_text(old)  # as an earlier version has left it
+    assert run(*words, "--out", "old.csv")[0] == 2
+    assert (tmp_path / "old.csv").read_text() == old

@@ -18,7 +18,7 @@ from ..core.reducer import Reduction
 from ..core.request import Encoded, Report, Request
 from ..reducers import catalogue as reducers
 from ..strategies import catalogue as strategies
-from .inputs import Input, find_inputs
+from .inputs import Input, find_inputs, number_inputs, to_name
 from .options import AsJson, Configure, Duplicates, Templates, build, build_label_set, configure_command, parse_names
 from .output import open_output
 from .result_file import open_results
@@ -81,7 +81,7 @@ def classify(
     unseen: set[str] = set()
     with ExitStack() as stack:
         results = stack.enter_context(open_results(out)) if out else None
-        inputs = list(_find(files, unread))
+        inputs = number_inputs(list(_find(files, unread)))
         show = results.add if results else stack.enter_context(open_output(as_json))
         step = stack.enter_context(_open_progress(inputs)) if results else lambda: None
 
@@ -94,7 +94,7 @@ def classify(
                 print(f"tta-service: the text tower was never taught: {', '.join(new)}", file=sys.stderr)
             show(answer)
 
-        done = results.done if results else set[str]()
+        done = set(map(to_name, results.done)) if results else set[str]()  # older runs have left secrets there
         largest = settings.limits.image_bytes
         app.classify(settings, _make_requests(template_request, inputs, every, largest, done, unread, step), on_answer)
     if unread:

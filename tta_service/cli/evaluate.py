@@ -19,7 +19,7 @@ from .text import json_line, utf8
 
 if TYPE_CHECKING:
     from ..evaluate.command import EvaluationOptions
-    from ..evaluate.evaluation import Progress
+    from ..evaluate.evaluation import Advance
 
 DATA = "A folder of class folders or with a metadata file, a CSV, an npz file, torchvision:NAME, or a paper's set."
 BESIDE_PAPER = {  # options that say what a paper's protocol says, or print what it does not
@@ -90,12 +90,12 @@ def evaluate(
     )
     _check_together(context, paper, dry_run)
     _check(options, "list" if paper and dry_run else paper, report, as_json and as_csv)
-    with _show_progress() as progress:
+    with _show_progress() as advance:
         if paper:
-            for line in run_paper(configure, options, paper, dry_run, progress):
+            for line in run_paper(configure, options, paper, dry_run, advance):
                 print(line, flush=True)
             return
-        made = run_evaluation(configure, options, progress)
+        made = run_evaluation(configure, options, advance)
     _print(made, _make_command(context), report, as_json, as_csv)
 
 
@@ -167,7 +167,7 @@ def _make_command(context: typer.Context) -> str:
 
 
 @contextmanager
-def _show_progress() -> Iterator[Progress]:
+def _show_progress() -> Iterator[Advance]:
     """A context with a function that draws bars with the time that is left, on a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -8,11 +8,12 @@ import os
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..core.masking import without_secrets
 from ..core.request import Encoded, PixelFormat, Raw
 from .text import printable
 
@@ -34,11 +35,12 @@ class Input:
     """A file or a URL of a picture or a video."""
 
     text: str
+    number: int = 1  # among inputs that differ in their secrets alone
 
     @property
     def name(self) -> str:
-        """The text, whatever its bytes are."""
-        return printable(self.text)
+        """The text, whatever its bytes are, and without the secrets of a URL."""
+        return to_name(self.text) + (f" ({self.number})" if self.number > 1 else "")
 
     @property
     def is_video(self) -> bool:
@@ -81,6 +83,20 @@ def find_inputs(words: Iterable[str]) -> Iterator[Input]:
             yield from map(Input, found or [word])
 
 
+def to_name(text: str) -> str:
+    """What results call a file or a URL."""
+    return without_secrets(printable(text)) if "://" in text else printable(text)
+
+
+def number_inputs(inputs: Sequence[Input]) -> list[Input]:
+    """The inputs, of which no two different ones have one name."""
+    texts = dict[str, list[str]]()
+    for one in inputs:
+        alike = texts.setdefault(one.name, [])
+        alike += [one.text] if one.text not in alike else []
+    return [replace(one, number=texts[one.name].index(one.text) + 1) for one in inputs]
+
+
 def _find_in(folder: str) -> Iterator[str]:
     """Raises OSError for a folder that cannot be read or holds nothing."""
     found = False
@@ -112,7 +128,7 @@ def _read(text: str, largest: int) -> bytes:
         error.close()
         raise OSError(f"it answers {error.code} {error.reason}") from None
     except (urllib.error.URLError, http.client.HTTPException, ValueError) as error:
-        raise OSError(str(getattr(error, "reason", error))) from None
+        raise OSError(without_secrets(str(getattr(error, "reason", error)), text)) from None
     if len(data) > largest:
         raise OSError(f"it has more than {largest} bytes (limits.image_bytes)")
     return data

@@ -15,7 +15,7 @@ from ..settings import Settings
 from ..strategies import catalogue as strategies
 from .contenders import TAUGHT, Contender, limit_views, split_strategies
 from .corruptions import strength
-from .evaluation import Evaluation, Plan, Progress, evaluate
+from .evaluation import Advance, Evaluation, Plan, evaluate
 from .layouts import IMAGENET_C
 from .papers import Paper, choose_protocols, find_paper, find_sets, load_papers, make_plans, protocol_lines
 from .pictures import PictureSet
@@ -96,24 +96,24 @@ def choose_contenders(text: str, views: int, lessons: bool) -> tuple[Contender, 
     return tuple({one.digest: one for one in found}.values())
 
 
-def run_evaluation(configure: Configure, options: EvaluationOptions, progress: Progress) -> Evaluation:
+def run_evaluation(configure: Configure, options: EvaluationOptions, advance: Advance) -> Evaluation:
     """Raises `TTAError`, `BadSettings`."""
     settings = configure(SETTINGS)
     plan = make_plan(options, read_data(options.data, options.cache, options.labels))
-    return _evaluate(settings, plan, options.cache / "evaluate", progress)
+    return _evaluate(settings, plan, options.cache / "evaluate", advance)
 
 
-def _evaluate(settings: Settings, plan: Plan, work: Path, progress: Progress) -> Evaluation:
+def _evaluate(settings: Settings, plan: Plan, work: Path, advance: Advance) -> Evaluation:
     cores = os.cpu_count() or 1
     with open_player(settings, streams=cores) as player:
         try:
-            return evaluate(player, plan, work, progress, decoders=cores)
+            return evaluate(player, plan, work, advance, decoders=cores)
         except ValueError as error:  # pictures that are too few or too small
             raise BadRequest(str(error), "data") from None
 
 
 def run_paper(
-    configure: Configure, options: EvaluationOptions, name: str, dry_run: bool, progress: Progress
+    configure: Configure, options: EvaluationOptions, name: str, dry_run: bool, advance: Advance
 ) -> Iterator[str]:
     """Lines: ours beside the paper's and those of others; `dry_run`: on made-up pictures, with the bundled model.
 
@@ -130,13 +130,13 @@ def run_paper(
         if dry_run:
             _write_stand_ins(paper, Path(nowhere))
             options = replace(options, data=nowhere, cache=Path(nowhere))
-        yield from _run_protocols(settings, options, paper, dry_run, progress)
+        yield from _run_protocols(settings, options, paper, dry_run, advance)
     yield "Top-1 in percent, ± one standard error. A paper's figure is to be compared with its own plain CLIP."
     yield from (f"{rerun.name}: {rerun.about}" for rerun in load_papers()[1])
 
 
 def _run_protocols(
-    settings: Settings, options: EvaluationOptions, paper: Paper, dry_run: bool, progress: Progress
+    settings: Settings, options: EvaluationOptions, paper: Paper, dry_run: bool, advance: Advance
 ) -> Iterator[str]:
     model, cores = settings.model.name, os.cpu_count() or 1
     protocols = choose_protocols(paper, model)
@@ -145,7 +145,7 @@ def _run_protocols(
     with open_player(settings, cores) as player:
         for protocol in protocols:
             plans = make_plans(protocol, sets, options.count or 0, dry_run)
-            made = [evaluate(player, plan, options.cache / "evaluate", progress, cores) for plan in plans]
+            made = [evaluate(player, plan, options.cache / "evaluate", advance, cores) for plan in plans]
             yield from protocol_lines(paper, protocol, made, model)
 
 

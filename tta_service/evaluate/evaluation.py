@@ -23,7 +23,7 @@ from .runs import Run
 from .streams import Places, Split, Stream, make_streams, split_pictures
 from .study import PLAIN, Player, Rows, Study, features_of, make_frame_reader
 
-Progress = Callable[[str, int, int], object]  # task, so many more, of how many
+Advance = Callable[[str, int, int], object]  # task, so many more, of how many
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Evaluation:
     left_out: list[str] = field(default_factory=list[str])  # sentences
 
 
-def evaluate(player: Player, plan: Plan, work: Path, progress: Progress, decoders: int = 2) -> Evaluation:
+def evaluate(player: Player, plan: Plan, work: Path, advance: Advance, decoders: int = 2) -> Evaluation:
     """What was encoded or played before, and is in the folder `work`, is not made again.
 
     Raises ValueError for pictures that do not suffice, `BadImage` where none can be read.
@@ -104,7 +104,7 @@ def evaluate(player: Player, plan: Plan, work: Path, progress: Progress, decoder
     data, clip = plan.data, player.runtime.clip
     extractor = FeatureExtractor(clip, {data.name: data}, work / "features", plan.seed, decoders, player.runtime.decode)
     wanted = data.choose(plan.count or len(data), plan.seed)
-    encoded = _encode(extractor, plan, wanted, progress)
+    encoded = _encode(extractor, plan, wanted, advance)
     chosen = np.array([i for i in wanted.tolist() if (data.name, i) not in extractor.unreadable], np.int64)
     unread = [f"{data.where(i)}: {why}" for (_, i), why in extractor.unreadable.items()]
     if not len(chosen):
@@ -113,7 +113,7 @@ def evaluate(player: Player, plan: Plan, work: Path, progress: Progress, decoder
     text = player.runner.run(player.runtime.text_spaces.get(make_label_set(plan)))
     made = Evaluation(plan, extractor, chosen, split.measured, encoded, text, left_out=unread)
     study = Study(extractor, player, work / "answers", len(chosen), len(chosen), plan.repetitions)
-    _play(made, study, list(_jobs(plan, split)), progress)
+    _play(made, study, list(_jobs(plan, split)), advance)
     row_seconds = extractor.seconds_a_row(plan.cells[0], rounds=2)
     for outcome in made.outcomes:
         outcome.row.encode_seconds = outcome.row.views * row_seconds
@@ -122,12 +122,12 @@ def evaluate(player: Player, plan: Plan, work: Path, progress: Progress, decoder
     return made
 
 
-def _encode(extractor: FeatureExtractor, plan: Plan, wanted: Places, progress: Progress) -> dict[Cell, Rows]:
+def _encode(extractor: FeatureExtractor, plan: Plan, wanted: Places, advance: Advance) -> dict[Cell, Rows]:
     most = views_by_augmentation(plan.contenders)
     total = len(plan.cells) * len(wanted) * (1 + sum(most.values()))
 
     def tell(rows: int) -> None:
-        progress("encoding views", rows, total)
+        advance("encoding views", rows, total)
 
     found: dict[Cell, Rows] = {}
     for cell in plan.cells:
@@ -139,12 +139,12 @@ def _encode(extractor: FeatureExtractor, plan: Plan, wanted: Places, progress: P
 Job = tuple[Cell, str, int, Contender, list[Stream]]
 
 
-def _play(made: Evaluation, study: Study, jobs: Sequence[Job], progress: Progress) -> None:
+def _play(made: Evaluation, study: Study, jobs: Sequence[Job], advance: Advance) -> None:
     frames = len(made.measured) * sum(len(streams) for *_, streams in jobs)
     for cell, order, lessons, one, streams in jobs:
         takes = [_take(study, cell, one, made.encoded[cell], stream, made.plan) for stream in streams]
         try:
-            study.play(cell, takes, lambda n: progress("replaying", n, frames))
+            study.play(cell, takes, lambda n: advance("replaying", n, frames))
         except Unsupported as error:
             made.left_out.append(f"{one}: {error}")
             continue

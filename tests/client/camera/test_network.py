@@ -108,7 +108,17 @@ def test_urls_of_recordings_and_of_cameras(url: str, live: bool) -> None:
     )
 
 
-@pytest.mark.parametrize("words", [["0", "--no-live"], ["virtual:", "--live"], ["rtsp://a", "--interval", "1"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["0", "--no-live"],
+        ["virtual:", "--live"],
+        ["rtsp://a", "--interval", "1"],
+        *(["device:cam", one, value] for one, value in (("--ffmpeg", "a=b"), ("--rtsp-transport", "udp"))),
+        ["virtual:", "--rtsp-transport", "tcp"],
+        ["-", "--ffmpeg", "a=b"],
+    ],
+)
 def test_options_for_other_sources_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([*words, "--labels", "a,b"])

@@ -15,7 +15,16 @@ from .masking import mask_secrets
 from .parser import Parser, build_parser
 from .text import describe_unreadable, make_printable
 
-FOR_ALL = "json", "show", "show_port", "sources", "teach", "encode_on_device", "strict"  # options of the command alone
+FOR_ALL = (
+    "json",
+    "show",
+    "show_port",
+    "sources",
+    "teach",
+    "encode_on_device",
+    "strict",
+    "show_completion",
+)  # of the command
 IN_ONE = "labels", "strategy"  # lists that are one word, with commas
 
 

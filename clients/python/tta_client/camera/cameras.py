@@ -88,6 +88,8 @@ class Cameras:
             self._run(camera)
         except (TTAClientError, OSError, ValueError) as error:
             camera.failure = mask_secrets(str(error))
+        except Exception as error:  # a defect, which must not look like success; its message may hold a URL
+            camera.failure = mask_secrets(f"{type(error).__name__}: {error}")
 
     def _end(self, camera: Camera) -> None:
         del self._running[camera.name]

@@ -21,9 +21,11 @@ from ..types.answers import FrameFailure
 from .arguments import Arguments
 from .cameras import Camera, Cameras
 from .command import Command, parse_command
+from .completion import complete_words
 from .inference import InferenceServer, infer_frames
 from .masking import MaskingFormatter, hide_secrets, mask_secrets
 from .outputs import open_outputs
+from .parser import build_parser
 from .progress import Progress
 from .results import Result, ResultCounter
 from .screens import Lines, Table, describe_unseen, open_screen
@@ -35,6 +37,7 @@ from .text import replace_unencodable
 
 def command() -> NoReturn:
     """The entry point. It skips the interpreter's shutdown, which aborts while a codec still works in a thread."""
+    complete_words(build_parser)
     hide_secrets()
     code = main()
     for stream in (sys.stdout, sys.stderr):

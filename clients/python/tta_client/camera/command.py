@@ -126,5 +126,6 @@ def _derive_name(source: str) -> str:
     """The last part of a path or a URL, without what may be secret."""
     if source == "-":
         return "stdin"
-    path = urlsplit(source).path if "://" in source else source
-    return re.sub(r"[^\w.-]+", "-", mask_secrets(path.rstrip("/").rpartition("/")[2])).strip("-") or "camera"
+    masked = mask_secrets(source)  # all of it: a password may hold a /
+    path = urlsplit(masked).path if "://" in masked else masked
+    return re.sub(r"[^\w.-]+", "-", path.rstrip("/").rpartition("/")[2]).strip("-") or "camera"

@@ -136,12 +136,17 @@ class Outbox:
             log.warning("sink %s: its spool is full, the oldest events are given up", self._name)
         self._changed.set()
 
-    def close(self, seconds: float = 5.0) -> None:
-        """Takes no more events, and gives those that wait so many seconds to leave."""
+    def end(self, seconds: float = 5.0) -> None:
+        """Takes no more events, and gives those that wait so many seconds to leave, without waiting for them."""
         self._deadline = time.monotonic() + seconds
         self._ending.set()
         self._changed.set()
-        self._thread.join(seconds + 0.5)
+
+    def close(self, seconds: float = 5.0) -> None:
+        """Ends and waits."""
+        if not self._ending.is_set():
+            self.end(seconds)
+        self._thread.join(max(0.0, self._deadline - time.monotonic()) + 0.5)
         if waiting := len(self._spool):
             log.warning("sink %s: %d events wait in %s for the next start", self._name, waiting, self._spool.path)
 

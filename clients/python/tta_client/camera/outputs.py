@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 from ..errors import TTAClientError
@@ -91,10 +91,13 @@ class Alarms:
         """Raises OSError, ValueError."""
         self._detector = EventDetector(arguments.name, arguments.session, arguments.options.smooth is not None)
         self._outboxes = list[Outbox]()
-        for text in arguments.sinks:
-            sink = make_sink(text, arguments.name, arguments.labels.names)
-            spool = Spool(arguments.spool, arguments.name, text)
-            self._outboxes.append(Outbox(sink, spool, mask_secrets(text.partition("#")[0])))
+        with ExitStack() as opened:
+            for text in arguments.sinks:
+                sink = make_sink(text, arguments.name, arguments.labels.names)
+                spool = Spool(arguments.spool, arguments.name, text)
+                self._outboxes.append(Outbox(sink, spool, mask_secrets(text.partition("#")[0])))
+                opened.callback(self._outboxes[-1].close)
+            opened.pop_all()  # all of them: `close` does it
         statistics.on_loss = lambda what, reason: self._put(self._detector.on_loss(what, reason))
         statistics.on_return = lambda what: self._put(self._detector.on_return(what))
 
@@ -108,6 +111,8 @@ class Alarms:
 
     def close(self) -> None:
         """Gives the events a few seconds to leave."""
+        for outbox in self._outboxes:
+            outbox.end()  # side by side: none waits for those before it
         for outbox in self._outboxes:
             outbox.close()
 

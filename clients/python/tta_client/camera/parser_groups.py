@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..types.requests import POLICIES
+from .completion import SHELLS, ShowCompletion
 
 Add = Callable[..., Any]
 
@@ -87,6 +88,8 @@ def add_output(add: Add) -> None:
     """Options of what is printed."""
     add("--json", action="store_true", help="print one JSON object for each answer, and a last one with the summary")
     add("--strict", action="store_true", help="end at the first frame that fails")
+    about = 'print what makes a shell complete words, and exit; for bash: eval "$(tta-camera --show-completion bash)"'
+    add("--show-completion", action=ShowCompletion, choices=SHELLS, help=about)
 
 
 def add_seeing(add: Add) -> None:

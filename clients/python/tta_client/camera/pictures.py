@@ -41,7 +41,7 @@ def decode_picture(picture: Any, flags: int, depth: SampleDepth | None = None) -
     """
     if (data := read_picture_file(picture)) is None:
         pixels = to_pixels(picture, depth)
-        return pixels if pixels.ndim == 2 else pixels[:, :, ::-1]
+        return pixels if pixels.ndim == 2 else swap_red_and_blue(pixels)
     import cv2
     import numpy as np
 
@@ -63,7 +63,18 @@ def to_rgb(frame: Frame) -> Any:
         pixels = decode_picture(frame.image, cv2.IMREAD_COLOR)
     except Exception as error:  # decoders raise errors of many types
         raise NotAPicture(str(error)) from error
-    return np.stack([pixels] * 3, -1) if pixels.ndim == 2 else np.ascontiguousarray(pixels[:, :, ::-1])
+    return np.stack([pixels] * 3, -1) if pixels.ndim == 2 else swap_red_and_blue(pixels)
+
+
+def swap_red_and_blue(pixels: Any) -> Any:
+    """[h, w, 3] uint8 RGB as BGR, or back, contiguous: a view if it can be one, else a copy."""
+    import cv2
+    import numpy as np
+
+    swapped = pixels[:, :, ::-1]
+    if swapped.flags.c_contiguous:
+        return swapped
+    return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGR)  # NumPy copies a reversed axis slowly
 
 
 def read_orientation(data: bytes) -> int:

@@ -75,6 +75,8 @@ def make_source(text: str, options: SourceOptions) -> Source:
         raise ValueError("--watch is for folders and patterns of pictures")
     if options.decoder and not isinstance(source, VideoSource):
         raise ValueError("--decoder is for videos and URLs")
+    if options.ffmpeg and not isinstance(source, VideoSource | SnapshotSource):
+        raise ValueError("--ffmpeg and --rtsp-transport are for videos and URLs")
     if options.mode != DEFAULT_MODE and not isinstance(source, WebcamSource):
         raise ValueError("--resolution, --device-fps and --pixel-format are for cameras of this machine")
     return source
@@ -110,7 +112,7 @@ def _make_file_source(text: str, options: SourceOptions) -> Source:
     if path.is_file():
         return VideoSource(text, live=bool(options.live), options=options.ffmpeg, decoder=options.decoder)
     if options.watch:
-        raise ValueError(f"--watch: there is no folder {make_printable(text)!r}")
+        raise ValueError(f"--watch: there is no folder {mask_secrets(make_printable(text))!r}")
     raise ValueError(f"{mask_secrets(text)!r} is no folder, file, glob, webcam number, URL or virtual: camera")
 
 

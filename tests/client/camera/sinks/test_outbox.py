@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tta_client import Statistics
+from tta_client.camera.command import parse_arguments
 from tta_client.camera.outbox import Outbox, Spool
+from tta_client.camera.outputs import open_outputs
 
 from tests.patience import until
 
@@ -119,7 +122,10 @@ def test_a_disk_that_takes_no_event_stops_no_camera(tmp_path: Path, caplog: pyte
 
 FULL_DISK = """
 import pathlib, resource, sys
+from tta_client import Statistics
+from tta_client.camera.command import parse_arguments
 from tta_client.camera.outbox import Outbox, Spool
+from tta_client.camera.outputs import open_outputs
 
 class Sink:
     batch, got = 3, []
@@ -154,3 +160,34 @@ def test_a_folder_that_cannot_be_written_is_an_os_error(tmp_path: Path) -> None:
 def test_a_camera_s_name_is_no_path(tmp_path: Path) -> None:
     with closing(Spool(tmp_path, "../../gate one", "s")) as spool:
         assert spool.path.parent == tmp_path and sqlite3.connect(spool.path)
+
+
+def test_an_outbox_that_cannot_be_opened_closes_those_before_it(tmp_path: Path) -> None:
+    sinks = [f"jsonl:{tmp_path}/1.jsonl", f"jsonl:{tmp_path}/2.jsonl"]
+    paths = list[Path]()
+    for text in sinks:
+        with closing(Spool(tmp_path / "spool", "gate", text)) as spool:
+            paths.append(spool.path)
+    paths[1].unlink()
+    paths[1].mkdir()  # no file can be made there
+    words = ["0", "--labels", "a,b", "--name", "gate", "--spool", str(tmp_path / "spool")]
+    arguments = parse_arguments([*words, "--sink", sinks[0], "--sink", sinks[1]])
+    with pytest.raises(OSError, match="--spool"), open_outputs(arguments, Statistics(), None):
+        pass
+    with closing(Spool(tmp_path / "spool", "gate", sinks[0])) as spool:
+        assert spool.path == paths[0]  # nobody holds it
+
+
+def test_outboxes_leave_side_by_side(tmp_path: Path) -> None:
+    """Each may take its seconds; together they take no more."""
+    one, two = Receiver(), Receiver()
+    one.away = True
+    first, second = (Outbox(sink, Spool(tmp_path, "gate", name), name) for sink, name in ((one, "1"), (two, "2")))
+    put(first, 1)
+    put(second, 2)
+    for outbox in (first, second):
+        outbox.end(0.2)
+    until(lambda: one.closed and two.closed)
+    first.close()
+    second.close()
+    assert (one.got, two.got) == ([], [2])
