@@ -32,7 +32,7 @@ from machine import load_average, processor
 from soak import grown
 
 HERE = Path(__file__).resolve().parent
-LOOK, WARM, STARTING = 10.0, 5.0, 120.0  # seconds between looks, before the first one, and until every camera answers
+LOOK, WARM, STARTING = 10.0, 5.0, 300.0  # seconds between looks, before the first one, and until every camera answers
 GOP, PICTURES = 2, 60  # seconds between key frames, as cameras have; different pictures
 
 
@@ -119,7 +119,7 @@ def start_command(folder: Path, port: int, address: str, core: int, options: arg
     (folder / "cameras.toml").write_text("".join(tables))
     words = ["-m", "tta_client.camera.cli", "--sources", str(folder / "cameras.toml"), "--labels", "cat,flower,temple"]
     words += ["--strategy", options.strategy, "--json", "--server", address]
-    words += ["--sink", f"jsonl:{folder}/events.jsonl", "--spool", str(folder / "spool")]
+    words += ["--wait", "--sink", f"jsonl:{folder}/events.jsonl", "--spool", str(folder / "spool")]
     with (folder / "out.jsonl").open("w") as out:
         process = subprocess.Popen(["taskset", "-c", str(core), sys.executable, *words], stdout=out)
     return process

@@ -29,6 +29,7 @@ def feed(factory, media, pictures: list[bytes], milliseconds: int) -> None:
     def push() -> bool:  # False ends the timer, when the connection has ended
         return source.emit("push-buffer", Gst.Buffer.new_wrapped(next(turn))) == Gst.FlowReturn.OK
 
+    push()  # without a picture the server cannot describe the stream, and connections wait for one another
     GLib.timeout_add(milliseconds, push)
 
 

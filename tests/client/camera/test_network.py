@@ -214,3 +214,11 @@ def test_the_command_polls(address: str, capsys: pytest.CaptureFixture[str]) -> 
         words = [f"{camera.url}/x.jpg", "--interval", "0.05", "--frames", "3", "--server", address, "--labels", "a,b"]
         assert main(words) == 0
     assert "3 answers" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+def test_a_camera_that_takes_the_connection_and_says_nothing_is_told_of(scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        source = VideoSource(f"{scheme}://127.0.0.1:{mute.getsockname()[1]}/1", live=True, open_seconds=0.3)
+        with pytest.raises(OSError, match=r"/1 has not answered within 0\.3 s"):
+            next(iter(source))

@@ -60,6 +60,7 @@ class VideoSource:
         av = import_package("av", "PyAV", "video")
         remote = "://" in self.url
         timeout = (self.open_seconds, self.read_seconds) if remote else None
+        container, began = None, time.monotonic()
         try:
             at = self.url if remote else f"file:{self.url}"
             with av.open(at, options=self._options(), timeout=timeout, **find_decoder(self.decoder)) as container:
@@ -75,6 +76,10 @@ class VideoSource:
         except CameraSilent as error:
             raise OSError(f"{self.name}: {error}") from error
         except av.FFmpegError as error:
+            late = not container and time.monotonic() - began >= self.open_seconds  # FFmpeg's word may be another then
+            if remote and (late or isinstance(error, av.error.ExitError)):
+                seconds = self.read_seconds if container else self.open_seconds
+                raise OSError(f"{self.name} has not answered within {seconds:g} s") from None
             kind = NoPicture if isinstance(error, av.InvalidDataError) else OSError
             raise kind(mask_secrets(f"{self.name}: {error.strerror or error}", self.url)) from None
 
