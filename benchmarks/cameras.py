@@ -108,9 +108,10 @@ def encode_pictures(options: argparse.Namespace) -> Iterator[bytes]:
             "crf": "23",
             "x264-params": "annexb=1:sliced-threads=0",
         }
-    for frame in VirtualSource(PICTURES, width=width, height=height, shot=PICTURES // 3):
-        for packet in codec.encode(av.VideoFrame.from_ndarray(frame.image, format="rgb24")):  # type: ignore[attr-defined]
-            yield bytes(packet)
+    scenes = VirtualSource(PICTURES, width=width, height=height, shot=PICTURES // 3)
+    pictures = [av.VideoFrame.from_ndarray(frame.image, format="rgb24") for frame in scenes]
+    for picture in (*pictures, None):
+        yield from map(bytes, codec.encode(picture))  # type: ignore[attr-defined]
 
 
 def start_command(folder: Path, port: int, address: str, core: int, options: argparse.Namespace) -> Any:

@@ -17,7 +17,7 @@ from .options import Configure, configure_command
 def export_edge(
     configure: Configure,
     file: Annotated[Path, typer.Argument(metavar="FILE.onnx", show_default=False, help="The file to write.")],
-    int8: Annotated[bool, typer.Option("--int8", help="Weights in a quarter of the bytes.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Weights of a quarter or half of their bytes.")] = False,
 ) -> None:
     """Write the image tower for `tta-camera --encode-on-device --checkpoint FILE.onnx`, which needs no torch.
 
@@ -26,7 +26,7 @@ def export_edge(
     if file.suffix != ".onnx":
         raise BadRequest(f"{file} must end in .onnx, by which tta-camera knows it", "file")
     model = configure({"model.device": "cpu"}).model
-    from ..app.edge_export import ALIKE  # imports torch for seconds, so mistakes come first
+    from ..app.edge_export import COSINE, EQUAL  # imports torch for seconds, so mistakes come first
     from ..app.edge_export import export_edge as export
     from ..clip.load import load
 
@@ -35,7 +35,12 @@ def export_edge(
         chosen |= {"precision": "float32", "runtime": "eager"}
     clip = load(**chosen, exportable=True)
     written = export(clip, strategies, file, int8=int8)
-    likeness = f"cosine {written.cosine:.5f} to the features of {clip.name} over {written.rows} random views"
-    print(f"{file}: {written.size / 1e6:.1f} MB, {likeness}, fingerprint {clip.fingerprint}")
-    if written.cosine < ALIKE:
-        print(f"tta-service: a cosine below {ALIKE} can change answers; compare them", file=sys.stderr)
+    likeness = (
+        f"{written.equal:.1%} of answers to {written.rows} views as {clip.name} has them, cosine {written.cosine:.5f}"
+    )
+    print(f"{file}: {written.size / 1e6:.1f} MB, {likeness} at the least, fingerprint {clip.fingerprint}")
+    if not written.agrees:
+        sentence = (
+            f"less than {EQUAL:.1%} of answers, or a cosine below {COSINE}: cameras with this file answer otherwise"
+        )
+        print(f"tta-service: {sentence} than the service", file=sys.stderr)

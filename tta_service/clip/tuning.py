@@ -122,13 +122,13 @@ def measure_forms(search: Search) -> Iterator[Measurement]:
         if (way := (form.precision, form.runtime)) not in clips:
             try:
                 clip = _build(parts, EncoderConfig(*way, compress), device)
-                rows = _rows(clip.image_size)
+                rows = read_views(clip.image_size)
                 features = clip.encode_image(rows)
             except (CannotLoad, RuntimeError, ImportError):
                 continue
             if expected is None or answers is None:
                 expected, answers = features, features @ clip.text_space(LabelSet(NAMES)).features.T * clip.scale
-            clips[way] = clip, *_compare(features, expected, answers, clip)
+            clips[way] = clip, *compare_features(features, expected, answers, clip)
         clip, cosine, equal = clips[way]
         yield Measurement(form, {size: _rate(clip, rows[:size]) for size in SIZES}, cosine, equal)
 
@@ -138,7 +138,7 @@ def _build(parts: LoadedModel, config: EncoderConfig, device: torch.device) -> F
     return FrozenCLIP(copy.deepcopy(parts.model), parts.tokenizer, **options)
 
 
-def _rows(size: int) -> Tensor:
+def read_views(size: int) -> Tensor:
     """Views [64, 3, s, s] of the pictures: the whole, two corners and the centre, each also mirrored."""
     with (files("tta_service.clip") / SHEET).open("rb") as file, Image.open(file) as sheet:
         pixels = torch.from_numpy(np.array(sheet)).permute(2, 0, 1)
@@ -148,7 +148,7 @@ def _rows(size: int) -> Tensor:
     return torch.cat([view for each in views for view in (each, each.flip(-1))])
 
 
-def _compare(features: Tensor, expected: Tensor, answers: Tensor, clip: FrozenCLIP) -> tuple[float, float]:
+def compare_features(features: Tensor, expected: Tensor, answers: Tensor, clip: FrozenCLIP) -> tuple[float, float]:
     """The least cosine, and the share of equal answers. Answers that hardly lead do not count: random weights have
     only such."""
     text = clip.text_space(LabelSet(NAMES)).features

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from tta_client import Reconnect
 from tta_client.camera.cli import main
-from tta_client.camera.command import parse_arguments
+from tta_client.camera.command import parse_arguments, parse_command
+from tta_client.camera.parser import EPILOG
 from tta_client.camera.screens import json_line
 from tta_client.camera.video import VideoSource
 from tta_client.types.options import Choice
@@ -394,3 +395,19 @@ def test_help_on_an_ascii_terminal() -> None:
 def test_infinity_and_nan_become_null() -> None:
     line = json_line({"a": math.inf, "b": [-math.inf, math.nan, 1.5], "c": {"d": "caf\udce9"}})
     assert json.loads(line, parse_constant=pytest.fail) == {"a": None, "b": [None, None, 1.5], "c": {"d": "caf\\udce9"}}
+
+
+def test_the_examples_of_the_help_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("paho.mqtt", reason="an example names a broker (extra mqtt)")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shots").mkdir()
+    for file, text in {
+        "names.txt": "cat\ndog\n",
+        "walk.mp4": "",
+        "cameras.toml": "[[camera]]\nname='a'\nurl='0'",
+    }.items():
+        (tmp_path / file).write_text(text)
+    examples = [line.split()[1:] for line in EPILOG.splitlines() if line.strip().startswith("tta-camera ")]
+    assert len(examples) > 4
+    for words in examples:
+        assert parse_command(words).cameras

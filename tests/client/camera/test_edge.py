@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,6 +50,12 @@ def test_augmix_is_left_to_the_service() -> None:
         cut_views(Image.fromarray(smooth(64, 64)), 64, 4, "augmix", 0, CROPS)
 
 
+def read_about(path: Path) -> Any:
+    """What a service says that has the model of the file."""
+    about = json.loads(onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map["tta-edge"])
+    return SimpleNamespace(model=about["model"], model_fingerprint=about["fingerprint"])
+
+
 @pytest.fixture(scope="module")
 def tower(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("onnxscript", reason="onnxscript is not installed (extra runtime)")
@@ -54,7 +63,7 @@ def tower(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = [sys.executable, "-m", "tta_service", "export-edge", str(path)]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "cosine 1.00000" in done.stdout
+    assert "100.0% of answers to 192 views" in done.stdout and "cosine 1.00000 at the least" in done.stdout
     return path
 
 
@@ -98,6 +107,19 @@ def test_the_camera_sends_features_and_no_pixel(service: str, tower: Path, tmp_p
     *features, _ = map(json.loads, capsys.readouterr().out.splitlines())
     for one, two in zip(pictures, features, strict=True):
         assert one["label"] == two["label"] and one["score"] == pytest.approx(two["score"], abs=0.01)
+
+
+@pytest.mark.slow
+def test_a_tower_in_int8_is_small_and_answers_alike(tower: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "tta_service", "export-edge", str(tmp_path / "int8.onnx"), "--int8"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0 and "answer otherwise" not in done.stderr, done.stderr
+    assert float(re.search(r"([\d.]+)% of answers", done.stdout)[1]) >= 99.5  # type: ignore[index]
+    assert (tmp_path / "int8.onnx").stat().st_size < 0.45 * tower.stat().st_size
+    whole, small = (EdgeEncoder(str(path), read_about(path)) for path in (tower, tmp_path / "int8.onnx"))
+    for seed in range(20):
+        rows = [one.features(smooth(64, 64, seed), Choice("zero_shot"), seed).rows for one in (whole, small)]
+        assert (rows[0] * rows[1]).sum(-1).min() > 0.999
 
 
 @pytest.mark.slow

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -32,3 +36,19 @@ def test_a_package_that_is_missing_is_named_with_its_extra(extra: str) -> None:
     with pytest.raises(OSError, match=r"^a sink needs Thing: pip install .* in a checkout") as told:
         import_package("no_such_package", "Thing", "a sink", extra)
     assert not find_unknown(str(told.value).partition("pip install ")[2].partition(" in ")[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extras", ["edge", "camera,edge,mqtt,modbus"])
+def test_there_are_wheels_for_arm(extras: str) -> None:
+    """For boards with Linux and no compiler."""
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if uv is None:
+        pytest.skip("no uv here")
+    command = [uv, "pip", "compile", "--python-platform", "aarch64-manylinux_2_28", "--only-binary", ":all:"]
+    command += ["--python-version", "3.11", "--extra", *extras.replace(",", " --extra ").split()]
+    done = subprocess.run([*command, str(ROOT / "clients/python/pyproject.toml")], capture_output=True, text=True)
+    assert "platform" not in done.stderr  # "no wheels with a matching platform tag"
+    if done.returncode:
+        pytest.skip(f"the package index is not to be had: {done.stderr.strip()[-200:]}")
+    assert {"onnxruntime", "numpy", "grpcio"} <= {line.partition("==")[0] for line in done.stdout.splitlines()}

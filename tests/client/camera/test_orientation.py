@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import struct
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from tta_client.camera import open_source
 
 from tests.client.camera.clips import moving
+
+av = pytest.importorskip("av", reason="video needs PyAV (extra camera)")
 
 ORIENTATIONS = {  # a, b, c, d of the display matrix, and what it does
     "as it is": ((1, 0, 0, 1), lambda p: p),
@@ -54,3 +57,17 @@ def test_the_orientation_equals_that_of_opencv(tmp_path: Path, name: str) -> Non
     good, theirs = cv2.VideoCapture(str(path)).read()
     assert good and ours.shape == theirs.shape
     assert np.abs(ours.astype(int) - theirs[:, :, ::-1]).mean() < 4
+
+
+def test_pictures_need_no_search_for_cycles_to_be_freed(tmp_path: Path) -> None:
+    """Their memory is FFmpeg's, of which Python's collector knows nothing."""
+    path = moving(tmp_path / "clip.mp4", "mpeg4", frames=60)
+    write_matrix(path, *ORIENTATIONS["clockwise"][0])
+    gc.collect()
+    gc.disable()
+    try:
+        assert len(list(open_source(str(path)))) == 60
+        left = sum(type(one) is av.VideoFrame for one in gc.get_objects())
+    finally:
+        gc.enable()
+    assert left < 5

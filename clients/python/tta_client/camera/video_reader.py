@@ -34,6 +34,8 @@ class VideoReader:
         self._incomplete = deque[int | None](maxlen=MAX_DELAY)  # times of packets that the container calls incomplete
         self._span: tuple[float, float] | None = None  # begin and end of what was read, seconds
         self._packets_read = self._damaged_in_a_row = 0
+        self._rotation: Any = ()  # degrees of the last picture; before the first, what none has
+        self._matrix: tuple[float, float, float, float] | None = None  # of all pictures since it changed
         self.decoded = 0
         self.position: float | None = None  # of the last picture in the recording, seconds
         self.error = ""  # the message of the last damage
@@ -113,7 +115,10 @@ class VideoReader:
         try:
             if picture.is_corrupt or picture.pts in self._incomplete:
                 raise ValueError("a part of it is missing")
-            pixels = rotate_upright(picture.to_ndarray(format="rgb24"), picture)
+            pixels = picture.to_ndarray(format="rgb24")
+            if (rotation := getattr(picture, "rotation", None)) != self._rotation or rotation is None:
+                self._rotation, self._matrix = rotation, read_matrix(picture)
+            pixels = pixels if self._matrix is None else rotate_upright(pixels, self._matrix)
         except ValueError as error:  # FFmpeg's errors about data are ValueErrors too
             self._record_damage(error)
             self._on_loss()
@@ -138,19 +143,30 @@ def _time(packet: Any) -> int | None:
     return packet.pts if packet.pts is not None else packet.dts
 
 
-def rotate_upright(pixels: Any, picture: Any) -> Any:
-    """`pixels` [h, w, 3] of a decoded `picture`, rotated and flipped as its display matrix says.
+def read_matrix(picture: Any) -> tuple[float, float, float, float] | None:
+    """The display matrix of a decoded picture: (x, y) is shown at (a x + c y, b x + d y), up to a shift.
 
-    An angle between two quarter turns is rounded to the nearer one, as video players do.
+    None: as it is. ISO 14496-12, 8.3.2.3. PyAV's side data and their picture refer to each other, and so the picture's memory stays
+    until Python looks for cycles: ask for few.
     """
     import numpy as np
     from av.sidedata.sidedata import Type
 
     matrix = picture.side_data.get(Type.DISPLAYMATRIX)
     if matrix is None:
-        return pixels
-    # (x, y) is shown at (a x + c y, b x + d y), up to a shift; ISO 14496-12, 8.3.2.3
+        return None
     a, b, _, c, d = (float(n) for n in np.frombuffer(matrix, np.int32)[:5])
+    return a, b, c, d
+
+
+def rotate_upright(pixels: Any, matrix: tuple[float, float, float, float]) -> Any:
+    """`pixels` [h, w, 3], rotated and flipped as a display matrix says.
+
+    An angle between two quarter turns is rounded to the nearer one, as video players do.
+    """
+    import numpy as np
+
+    a, b, c, d = matrix
     if abs(b) + abs(c) > abs(a) + abs(d):
         pixels, a, d = pixels.swapaxes(0, 1), c, b
     return np.ascontiguousarray(pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
