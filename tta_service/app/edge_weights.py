@@ -58,11 +58,11 @@ def _measure_losses(model: Any, weights: dict[str, tuple[Array, int]], views: Ar
     options.log_severity_level = 3  # errors: it warns that such constants are not folded
     session = onnxruntime.InferenceSession(open_model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     pixels = {session.get_inputs()[0].name: views}
-    (features,) = session.run(None, pixels)
+    features: Any = session.run(None, pixels)[0]
 
     def measure(weight: Array, axis: int, name: str) -> float:
         whole, scale = _round(weight, axis)
-        (moved,) = session.run(None, pixels | {name: (whole * scale).astype(np.float32)})
+        moved: Any = session.run(None, pixels | {name: (whole * scale).astype(np.float32)})[0]
         return float(1 - (moved * features).sum(-1).mean())
 
     return {name: measure(weight, axis, name) for name, (weight, axis) in weights.items()}

@@ -146,8 +146,8 @@ def _time(packet: Any) -> int | None:
 def read_matrix(picture: Any) -> tuple[float, float, float, float] | None:
     """The display matrix of a decoded picture: (x, y) is shown at (a x + c y, b x + d y), up to a shift.
 
-    None: as it is. ISO 14496-12, 8.3.2.3. PyAV's side data and their picture refer to each other, and so the picture's memory stays
-    until Python looks for cycles: ask for few.
+    None: as it is. ISO 14496-12, 8.3.2.3. PyAV's side data and their picture refer to each other, and so the picture's
+    memory stays until Python looks for cycles: ask for few.
     """
     import numpy as np
     from av.sidedata.sidedata import Type
