@@ -4,7 +4,8 @@ GStreamer of Debian serves the cameras, whose pictures are scenes of the virtual
 has one core; the service and the cameras have the others.
 
     python benchmarks/cameras.py [--cameras 16] [--fps 5] [--size 640x360] [--codec h264|mjpeg]
-        [--strategy zero_shot] [--seconds 60] [--name cameras]
+        [--strategy zero_shot] [--seconds 60] [--peer]
+        [--name cameras]
 
 Writes benchmarks/results/NAME.json and .md: the command's CPU time, the answers and their ages, and every ten seconds
 what the command and the service hold. Exit status 1 when a camera ended, or more is held at the end than early on.
@@ -33,6 +34,17 @@ from soak import grown
 
 HERE = Path(__file__).resolve().parent
 LOOK, WARM, STARTING = 10.0, 5.0, 300.0  # seconds between looks, before the first one, and until every camera answers
+PEER = """
+import grpc
+from concurrent.futures import ThreadPoolExecutor
+from tests.client.peer import Peer
+from tta_client.v1.tta_pb2_grpc import add_AdaptationServiceServicer_to_server
+server = grpc.server(ThreadPoolExecutor(100))
+add_AdaptationServiceServicer_to_server(Peer(), server)
+print("SERVING", f"grpc=127.0.0.1:{server.add_insecure_port('127.0.0.1:0')} metrics=", flush=True)
+server.start()
+server.wait_for_termination()
+"""
 GOP, PICTURES = 2, 60  # seconds between key frames, as cameras have; different pictures
 
 
@@ -41,7 +53,7 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         port = stack.enter_context(serve_cameras(folder, options))
-        server = stack.enter_context(start_server(SERVING))
+        server = stack.enter_context(start_server(["-c", PEER] if options.peer else SERVING))
         cores = sorted(os.sched_getaffinity(0))
         own, others = cores[-1:], cores[:-1] or cores
         for process in psutil.Process().children(recursive=True):
@@ -51,7 +63,9 @@ def main() -> int:
             report = watch(folder / "out.jsonl", command, server.pid, options)
         finally:
             command.kill()
-    report |= {name: getattr(options, name) for name in ("cameras", "fps", "size", "codec", "strategy", "seconds")}
+    report |= {
+        name: getattr(options, name) for name in ("cameras", "fps", "size", "codec", "strategy", "peer", "seconds")
+    }
     report |= {"cpu": processor(), "cores": os.cpu_count(), "load": load_average(), "date": time.strftime("%Y-%m-%d")}
     file = HERE / "results" / options.name
     file.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
@@ -68,6 +82,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--codec", choices=("h264", "mjpeg"), default="h264")
     parser.add_argument("--strategy", default="zero_shot")
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--peer", action="store_true", help="a server without a model, to measure the command alone")
     parser.add_argument("--name", default="cameras", help="of the files of results")
     return parser.parse_args()
 
@@ -183,7 +198,7 @@ def hold(process: psutil.Process) -> dict[str, float]:
 HEAD = """# {cameras} cameras on one core
 
 `python benchmarks/cameras.py --cameras {cameras} --fps {fps:g} --size {size} --codec {codec} --strategy {strategy}
---seconds {seconds:g}`, {cores} cores ({cpu}), load average {load}, {date}.
+--seconds {seconds:g}{with_peer}`, {cores} cores ({cpu}), load average {load}, {date}.
 
 The command took {command:.2f} of one core, the service {service:.2f}. {answers_per_second:.1f} answers a second, of
 the slowest camera {answers_of_the_slowest_per_second:.2f}; age p50 {p50:.0f}, p95 {p95:.0f}, p99 {p99:.0f} ms. Dropped:
@@ -197,7 +212,12 @@ the slowest camera {answers_of_the_slowest_per_second:.2f}; age p50 {p50:.0f}, p
 def make_table(report: dict[str, Any]) -> str:
     verdict = f"Grew: {report['grown']}" if report["grown"] else "Nothing grew"
     dropped = ", ".join(f"{count} {why}" for why, count in report["dropped"].items()) or "none"
-    cells = report | report["cpu_of_a_core"] | report["age_ms"] | {"verdict": verdict, "dropped": dropped}
+    cells = (
+        report
+        | report["cpu_of_a_core"]
+        | report["age_ms"]
+        | {"verdict": verdict, "dropped": dropped, "with_peer": " --peer" * report["peer"]}
+    )
     rows = [HEAD.format(**cells)]
     for one in report["looks"][:: max(1, len(report["looks"]) // 24)]:
         held = " | ".join(f"{value:.0f}" for name, value in one.items() if name not in ("at", "load"))

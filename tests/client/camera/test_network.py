@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
@@ -142,11 +143,12 @@ def test_a_snapshot_is_polled(path: str) -> None:
     with web(snapshots(shades(0))) as camera:
         source = open_source(f"{camera.url}/{path}", interval=0.2)
         assert isinstance(source, SnapshotSource) and source.live
+        began = time.monotonic()
         seen = list(islice(source, 4))
         assert [frame.frame_id for frame in seen] == [1, 2, 3, 4]
         assert np.abs([frame.image.mean() for frame in seen] - np.arange(1, 5)).max() < 3
-        assert camera.asked[3] - camera.asked[0] > 0.55
-        assert seen[3].captured - seen[0].captured > 0.55
+        for number, (asked, frame) in enumerate(zip(camera.asked, seen)):  # each may be late, and none is early
+            assert frame.captured >= asked >= began + 0.2 * number
 
 
 def test_a_damaged_snapshot_is_left_out_and_an_absent_one_is_a_loss() -> None:

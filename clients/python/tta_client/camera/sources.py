@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from ..statistics import Statistics
@@ -67,18 +67,25 @@ def make_source(text: str, options: SourceOptions) -> Source:
     Devices and connections open when iterating begins. Raises ValueError if the text is none of these.
     """
     source = _make_source(text, options)
-    if options.interval and not isinstance(source, SnapshotSource):
-        raise ValueError("--interval is for http:// and https:// URLs")
-    if options.live is not None and not isinstance(source, VideoSource | PipeSource):
-        raise ValueError("--live and --no-live are for videos and URLs that are not polled")
-    if options.watch and not isinstance(source, WatchedSource):
-        raise ValueError("--watch is for folders and patterns of pictures")
-    if options.decoder and not isinstance(source, VideoSource):
-        raise ValueError("--decoder is for videos and URLs")
-    if options.ffmpeg and not isinstance(source, VideoSource | SnapshotSource):
-        raise ValueError("--ffmpeg and --rtsp-transport are for videos and URLs")
-    if options.mode != DEFAULT_MODE and not isinstance(source, WebcamSource):
-        raise ValueError("--resolution, --device-fps and --pixel-format are for cameras of this machine")
+    known: tuple[tuple[object, Any, str], ...] = (
+        (options.interval, SnapshotSource, "--interval is for http:// and https:// URLs"),
+        (
+            options.live is not None,
+            VideoSource | PipeSource,
+            "--live and --no-live are for videos and URLs that are not polled",
+        ),
+        (options.watch, WatchedSource, "--watch is for folders and patterns of pictures"),
+        (options.decoder, VideoSource, "--decoder is for videos and URLs"),
+        (options.ffmpeg, VideoSource | SnapshotSource, "--ffmpeg and --rtsp-transport are for videos and URLs"),
+        (
+            options.mode != DEFAULT_MODE,
+            WebcamSource,
+            "--resolution, --device-fps and --pixel-format are for cameras of this machine",
+        ),
+    )
+    for given, kinds, sentence in known:
+        if given and not isinstance(source, kinds):
+            raise ValueError(sentence)
     return source
 
 

@@ -58,11 +58,9 @@ class VideoSource:
         holds no picture.
         """
         av = import_package("av", "PyAV", "video")
-        remote = "://" in self.url
-        timeout = (self.open_seconds, self.read_seconds) if remote else None
-        container, began = None, time.monotonic()
+        timeout = (self.open_seconds, self.read_seconds) if "://" in self.url else None
+        at, container, began = self.url if timeout else f"file:{self.url}", None, time.monotonic()
         try:
-            at = self.url if remote else f"file:{self.url}"
             with av.open(at, options=self._options(), timeout=timeout, **find_decoder(self.decoder)) as container:
                 if not container.streams.video:
                     raise OSError(f"{self.name} holds no video")
@@ -76,12 +74,17 @@ class VideoSource:
         except CameraSilent as error:
             raise OSError(f"{self.name}: {error}") from error
         except av.FFmpegError as error:
-            late = not container and time.monotonic() - began >= self.open_seconds  # FFmpeg's word may be another then
-            if remote and (late or isinstance(error, av.error.ExitError)):
-                seconds = self.read_seconds if container else self.open_seconds
-                raise OSError(f"{self.name} has not answered within {seconds:g} s") from None
-            kind = NoPicture if isinstance(error, av.InvalidDataError) else OSError
-            raise kind(mask_secrets(f"{self.name}: {error.strerror or error}", self.url)) from None
+            raise self._explain(error, container is not None, time.monotonic() - began) from None
+
+    def _explain(self, error: Any, opened: bool, seconds: float) -> OSError:
+        """What a person is told; FFmpeg's word for a camera that takes the connection and is silent may be any."""
+        from av.error import ExitError, InvalidDataError
+
+        limit = self.read_seconds if opened else self.open_seconds
+        if "://" in self.url and (isinstance(error, ExitError) or (not opened and seconds >= limit)):
+            return OSError(f"{self.name} has not answered within {limit:g} s")
+        message = mask_secrets(f"{self.name}: {error.strerror or error}", self.url)
+        return NoPicture(message) if isinstance(error, InvalidDataError) else OSError(message)
 
     def count(self) -> int:
         """The number of frames that a file announces; 0: it is a camera, cannot be opened, or does not tell."""
