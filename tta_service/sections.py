@@ -171,6 +171,7 @@ class Sessions(Section):
     store: URL = ""  # a folder, or redis://… valkey://…; none: sessions end with the process
     counters: URL = ""  # a second store, of write counters: who brings back older records is noticed
     store_keep: Annotated[float, Field(gt=0, le=366 * 86400)] = 86400.0  # seconds from the last write
+    owner_stored_bytes: Annotated[int, Field(ge=0, le=1 << 60)] = 0  # of one owner in the store; 0: any number
     group_seconds: Annotated[float, Field(gt=0, le=3600)] = 2.0  # until other servers see a group's lesson
     write_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0  # the most that the store lags behind
     write_frames: Annotated[int, Field(ge=1, le=1_000_000)] = 50  # the most frames of one session by which it lags

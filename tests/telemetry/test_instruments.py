@@ -68,6 +68,7 @@ PROMISED: dict[str, set[str]] = {
     "tta_store_unavailable": set(),
     "tta_store_failures": set(),
     "tta_store_damaged_records": set(),
+    "tta_store_refused_records": set(),
     "tta_strategy_disabled": {"strategy"},
     "tta_label_sets": set(),
     "tta_label_set_bytes": set(),

@@ -27,6 +27,7 @@ from ..serving.persistence.service import SessionPersistence
 from ..serving.persistence.stores import open_store
 from ..serving.persistence.stores.base import Store
 from ..serving.persistence.stores.record_signer import RecordSigner
+from ..serving.persistence.stores.stored_bytes import StoredBytes
 from ..serving.pipeline.warmup import measure
 from ..settings import BadSettings, Settings
 from .access import asks_callers, read_secrets
@@ -160,6 +161,8 @@ async def _open_store(settings: Settings) -> Store:
     secret, former = read_secrets(settings)
     signer = RecordSigner(secret, former)
     store = await open_store(keep.store, keep.store_keep, keep.taught_idle, signer, keep.counters)
+    if keep.owner_stored_bytes:
+        store.room = StoredBytes(keep.owner_stored_bytes, keep.store_keep, keep.taught_idle)
     if not secret:
         log.warning("sessions.store without sessions.secret: no other process can read what is stored")
     if asks_callers(settings) and not keep.adopt_owner and await store.has_unowned():

@@ -77,6 +77,7 @@ def make_counts(
         store_unavailable=bool(store and store.breaker.is_open),
         store_failures=store.breaker.failures if store else 0,
         store_damaged=store.damaged if store else 0,
+        store_refused=store.room.refused if store and store.room else 0,
         decoders_ended=dict(runtime.decoders.ended) if runtime.decoders else {},
         audit_failures=audit.failures if audit else 0,
         strategies_disabled=dict.fromkeys(runtime.switches.disabled, 1),

@@ -56,6 +56,7 @@ class Counts:
     store_unavailable: bool = _metric("tta_store_unavailable", "1: the state store does not answer.")
     store_failures: int = _counter("tta_store_failures", "Calls of the state store that failed.")
     store_damaged: int = _counter("tta_store_damaged_records", "Records that were damaged and moved aside.")
+    store_refused: int = _counter("tta_store_refused_records", "Records for which their owner's quota had no room.")
     decoders_ended: Mapping[str, int] = _counter(
         "tta_decoders_ended", "Processes that a picture has ended which they decoded.", "reason"
     )

@@ -123,7 +123,7 @@ class GroupSync:
         key = name_in_store(owner, group.id)
         there = {name for name in await self._store.names(key) if NAME.fullmatch(name)}
         missing = [name for name in sorted(there - unusable) if name > group.names.get(name[:KEY], "")]
-        records = await self._store.read(key, missing) if missing else {}
+        records = await self._store.fetch(key, missing) if missing else {}
         entries = await self._decode(group, owner, records)
         unusable |= records.keys() - entries.keys()
         stale = {name for name in entries if not self._codec.is_current(records[name])}  # they are written anew
@@ -137,8 +137,8 @@ class GroupSync:
         replaced = [name for name in there if name < group.names.get(name[:KEY], "")]
         if lacking or replaced:
             encoded = await run(self._lane, lambda: {name: self._dump(group, one) for name, one in lacking.items()})
-            await self._store.put(key, encoded, replaced)
-        return usable | lacking.keys()
+            usable = usable | await self._store.put_fitting(key, encoded, replaced)
+        return usable
 
     def _admit(self, group: LessonGroup, entries: dict[str, GroupEntry], unusable: set[str]) -> Iterable[GroupEntry]:
         """The entries for which there is room, in the order of teaching."""

@@ -124,6 +124,11 @@ class SessionPersistence:
             raise stored.lost
         return stored_group and stored.epoch > 0 and stored.lessons >= changes
 
+    def check_room(self, owner: str, more: int = 1) -> None:
+        """Raises `Overloaded` where the store has no room for so many bytes more of the owner's."""
+        if self.store and self.store.room:
+            self.store.room.check(self._snapshots.codec.tag(owner), more)
+
     def make_eraser(self, label_sets: LabelSets) -> OwnerEraser:
         """What deletes all of an owner, in the store too."""
         codec, adopt_owner = self._snapshots.codec, self._snapshots.adopt_owner

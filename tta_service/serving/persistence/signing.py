@@ -83,6 +83,10 @@ class SignedCodec:
         """Whether a blob need not be written anew: it is encrypted, and by the secret of now."""
         return is_encrypted(blob) and head_of(blob).get("key") == self._key.id
 
+    def tag(self, owner: str) -> str:
+        """What says in blobs that they are the owner's."""
+        return self._key.tag(owner)
+
     def belongs_to(self, owner: str, blob: bytes) -> bool:
         """Whether it says that it is the owner's, whatever it is, even if it is damaged. False for other secrets'."""
         if is_encrypted(blob):

@@ -14,8 +14,8 @@ from ..sessions.session import Session
 from ..sessions.stored_version import StoredVersion
 from .encryption import MAC
 from .snapshots import Snapshots
-from .stores.base import Store
-from .stores.records import Stored
+from .stores.base import OutOfRoom, Store
+from .stores.records import Stored, name_of
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class WriteBehind:
         """Writes the session if it has changed. When another server has it, it is closed here, and its stream ends."""
         stored = session.stored
         stored.queued = False
-        if not has_changed(session):
+        if not has_changed(session) or self._is_out_of_room(session):
             return
         frames, size, lessons = session.frames, session.bytes, session.lessons.changes
         snapshot = await self._snapshots.make(session, group_lessons=False)
@@ -81,8 +81,16 @@ class WriteBehind:
             self._store.breaker.warn(f"session {session.id} was not written; this will be tried again", error)
             stored.unanswered.add(record.state[:MAC])
             return
+        except OutOfRoom:
+            stored.refused = record.state
+            return
         self._ended.discard(session)
         stored.record(snapshot.epoch, frames, size, lessons)
+
+    def _is_out_of_room(self, session: Session) -> bool:
+        """Whether the owner still lacks the room for what was refused: then no snapshot is made in vain."""
+        refused, room = session.stored.refused, self._store.room
+        return bool(refused and room and not room.fits(name_of(session.owner, session.id), refused))
 
     async def overwrite(self, session: Session) -> None:
         """Takes a session over that was restored from a snapshot: the store gets that state, whatever it holds."""

@@ -12,6 +12,11 @@ from ....core.errors import NewerFormat, NotReady, SessionMoved
 from ..encryption import MAC
 from .records import Stored, name_of
 from .signed_records import SOON, SignedRecords
+from .stored_bytes import StoredBytes
+
+
+class OutOfRoom(Exception):
+    """The owner of a record has used up what it may have in the store."""
 
 
 class Store(SignedRecords):
@@ -23,14 +28,29 @@ class Store(SignedRecords):
     aside, counted, and as good as none.
     """
 
+    room: StoredBytes | None = None  # for owners' records; None: they have no quota
+
     async def run(self, every: float = 300.0) -> None:
         """Sweeps every so many seconds until cancelled."""
+        with suppress(NotReady):
+            await self.count()
         while True:
             await asyncio.sleep(every)
             with suppress(NotReady):
                 await self.sweep()
                 if self.counters:
                     await self.counters.store.sweep()
+
+    async def count(self) -> None:
+        """Counts the sessions that are there for their owners' quota, if there is one."""
+        for name in await self._session_names() if self.room else ():
+            with suppress(NewerFormat):
+                self._counted(name, await self.change(name, lambda stored: stored))
+
+    def _counted(self, name: str, stored: Stored | None) -> Stored | None:
+        if self.room:
+            self.room.put(name, {"": stored.state if stored else b""})
+        return stored
 
     async def set_aside(self, owner: str, session: str, reason: str) -> None:
         """Moves a record aside whose state turns out to be damaged."""
@@ -43,7 +63,7 @@ class Store(SignedRecords):
         def take(stored: Stored | None) -> Stored | None:
             return stored and replace(stored, epoch=stored.epoch + 1, holder=holder)
 
-        return await self.change(name_of(owner, session), take)
+        return self._counted(name := name_of(owner, session), await self.change(name, take))
 
     async def write(
         self, owner: str, session: str, stored: Stored, after: int, unanswered: Collection[bytes] = ()
@@ -51,15 +71,18 @@ class Store(SignedRecords):
         """Compare-and-set: raises `SessionMoved` when the stored epoch is not `after` (0: there should be no record).
 
         A record that was deleted is written again, and one whose state begins with any of the `unanswered`: it is by an
-        earlier call that raised `NotReady`.
+        earlier call that raised `NotReady`. Raises `OutOfRoom` where the owner has used its quota up.
         """
+        name = name_of(owner, session)
+        if self.room and not self.room.fits(name, stored.state):
+            raise OutOfRoom
 
         def replace_older(older: Stored | None) -> Stored:
             if older is not None and older.epoch != after and older.state[:MAC] not in unanswered:
                 raise SessionMoved(f"the session has moved to {older.holder or 'another server'}", "session_id")
             return stored
 
-        await self.change(name_of(owner, session), replace_older)
+        self._counted(name, await self.change(name, replace_older))
 
     async def epoch(self, owner: str, session: str) -> int:
         """The stored epoch; 0 when there is no record. A frame waits for it, so the answer comes soon or not at all."""
@@ -75,7 +98,9 @@ class Store(SignedRecords):
             deleted = stored is not None and stored.epoch <= epoch
             return None if deleted else stored
 
-        await self.change(name_of(owner, session), drop)
+        await self.change(name := name_of(owner, session), drop)
+        if deleted:
+            self._counted(name, None)
         return deleted
 
     async def erase(self, belongs: Callable[[bytes], bool]) -> int:
@@ -99,7 +124,31 @@ class Store(SignedRecords):
                 await self._drop_group(group)
                 erased.add(group)
         await self._drop_aside()
+        if self.room:
+            for name in erased:
+                self.room.drop(name)
         return len(erased)
+
+    async def fetch(self, group: str, names: Sequence[str]) -> dict[str, bytes]:
+        """`read`, counted for the owner's quota."""
+        records = await self.read(group, names)
+        if self.room:
+            self.room.put(group, records)
+        return records
+
+    async def put_fitting(self, group: str, records: Mapping[str, bytes], gone: Sequence[str]) -> set[str]:
+        """`put` of those records for which the owner's quota has room: their names."""
+        if not (room := self.room):
+            await self.put(group, records, gone)
+            return set(records)
+        room.put(group, dict.fromkeys(gone, b""))
+        fitting = dict[str, bytes]()
+        for name, record in records.items():
+            if room.fits(group, record, name):
+                room.put(group, {name: record})
+                fitting[name] = record
+        await self.put(group, fitting, gone)
+        return set(fitting)
 
     async def _belongs(self, group: str, belongs: Callable[[bytes], bool]) -> bool:
         for name in await self.names(group):
