@@ -12,6 +12,7 @@ import asyncio
 import base64
 import itertools
 import json
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -73,7 +74,10 @@ async def main(where: dict[str, Any]) -> None:
                 why = await ask[kind]()
         except (OSError, TimeoutError) as error:
             why = type(error).__name__
-        print(json.dumps([due, kind, round(time.monotonic() - due, 4), why]), flush=True)
+        try:
+            print(json.dumps([due, kind, round(time.monotonic() - due, 4), why]), flush=True)
+        except BrokenPipeError:
+            os._exit(0)  # nobody reads on
 
     calls, began = set[asyncio.Task[None]](), time.monotonic()
     for number, kind in enumerate(itertools.cycle(KINDS)):

@@ -38,6 +38,9 @@ PROMISED: dict[str, set[str]] = {
     "tta_frame_age_seconds": {"policy"},
     # queues, work in flight and batches
     "tta_queue_depth": {"queue"},
+    "tta_places_taken": {"place"},
+    "tta_places_waiting": {"place"},
+    "tta_places_refused": {"place"},
     "tta_queue_limit": {"queue"},
     "tta_queue_bytes": {"queue"},
     "tta_waiting_rows": {"queue"},

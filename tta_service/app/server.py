@@ -126,7 +126,7 @@ class Application:
         for peak in peaks:
             self.metrics.set_memory_peak(peak.strategy, peak.device, peak.bytes)
         service = make_service(runtime, info, observe, make_gate(self._audit))
-        queues = service.buffered, self._uploads
+        queues = service.buffered, self._uploads, service.permits
         self.metrics.register_counts(partial(make_counts, settings, runtime, *queues, self._certificates, self._audit))
         server.serve(service)
         self._answers = make_answers(settings, service, server.open_inference, self._identity, observe)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
+from typing import Any
 
 from ..clip.model import FrozenCLIP
 from ..core.catalogue import reducers, strategies
 from ..methods.uploads import UploadBudget
+from ..serving.admission.controller import AdmissionController
 from ..serving.streams import BufferTotals
 from ..settings import BadSettings, Settings
 from ..telemetry.audit import AuditLog
@@ -49,12 +51,14 @@ def make_counts(
     runtime: Runtime,
     totals: BufferTotals,
     uploads: UploadBudget,
+    permits: AdmissionController,
     certificates: Certificates | None = None,
     audit: AuditLog | None = None,
 ) -> Counts:
     """The published counters of `serving`. Called in the scrape's thread."""
     tower, text, sessions = runtime.batcher.counters, runtime.text_spaces.counters, runtime.sessions.counters
     store = runtime.persistence.store
+    places = {"permits": permits, "text": runtime.text_spaces.turns, **runtime.engine.places}
     now, view = time.time(), 3 * runtime.clip.image_size**2
     return Counts(
         serving=runtime.health.serving,
@@ -66,6 +70,7 @@ def make_counts(
         waiting_rows={"tower": tower.rows},
         inflight_rows=runtime.admission.running_rows,
         inflight_requests=runtime.admission.running_requests,
+        **_count_places(places),
         heartbeat={worker: now - silence for worker, silence in runtime.health.silence.items()},
         sessions={"active": sessions.streams, "idle": sessions.sessions - sessions.streams},
         worst_sessions=sessions.worst,
@@ -92,3 +97,11 @@ def make_counts(
         text_misses=text.misses,
         text_evictions=text.evicted,
     )
+
+
+def _count_places(places: Mapping[str, AdmissionController]) -> dict[str, Any]:
+    return {
+        "places_taken": {name: each.running_requests for name, each in places.items()},
+        "places_waiting": {name: each.waiting for name, each in places.items()},
+        "places_refused": {name: each.refused for name, each in places.items()},
+    }

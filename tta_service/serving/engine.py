@@ -60,6 +60,15 @@ class Engine:
         self._observe(report)
         return report
 
+    @property
+    def places(self) -> dict[str, AdmissionController]:
+        """What lets requests run, and lets their pictures be decoded."""
+        return {
+            "answers": self._admission,
+            "decoding": self._resources.preparing,
+            "large_pictures": self._resources.large_pictures,
+        }
+
     async def warm_up(self, dimension: int) -> None:
         """Measures a plain answer for the cost model. `dimension`: of the features."""
         await warm_up(self._resources, dimension)

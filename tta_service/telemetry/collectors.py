@@ -43,6 +43,9 @@ class Counts:
     )
     inflight_requests: int = _metric("tta_inflight_requests", "Requests admitted and not answered yet.")
     inflight_rows: int = _metric("tta_inflight_rows", "Views of the requests in flight.")
+    places_taken: Mapping[str, int] = _metric("tta_places_taken", "Work that has one of a few places.", "place")
+    places_waiting: Mapping[str, int] = _metric("tta_places_waiting", "Work that waits for one.", "place")
+    places_refused: Mapping[str, int] = _counter("tta_places_refused", "Work that was not let wait for one.", "place")
     sessions: Mapping[str, int] = _metric("tta_sessions", "Sessions in memory.", "state")
     worst_sessions: Mapping[tuple[str, str], float] = _metric(
         "tta_session_worst", "What speaks against the answers of the sessions of which most does.", "sign", "rank"

@@ -27,7 +27,7 @@ async def disabled(harness: Harness) -> set[str]:
     """As callers and scrapers see it."""
     listed = (await harness.stub.ListStrategies(pb.ListStrategiesRequest())).strategies
     uploads = UploadBudget(1, 1)
-    counts = make_counts(Settings(), harness.parts, harness.service.buffered, uploads)
+    counts = make_counts(Settings(), harness.parts, harness.service.buffered, uploads, harness.service.permits)
     names = {one.name for one in listed if one.disabled}
     assert counts.strategies_disabled == dict.fromkeys(names, 1)
     return names

@@ -262,3 +262,18 @@ async def test_when_no_more_may_wait_the_client_with_most_waiting_gives_way():
         task.cancel()
     await settle()
     assert requests.admission.running_rows == requests.admission.waiting == 0
+
+
+async def test_what_is_refused_is_counted():
+    admission = AdmissionController(1, max_waiting=1, quota=ClientQuota(100, 0.5))
+    requests = Requests(admission)
+    await requests.arrive("running", 1, client="a")
+    await requests.arrive("waiting", 1, client="a")
+    for _ in range(2):
+        with pytest.raises(Overloaded):
+            await admission.acquire(Claim(1, client="a"))
+    with pytest.raises(Overloaded):
+        await admission.acquire(Claim(1, streamed=True, cost=90, client="a"))
+    assert (admission.running_requests, admission.waiting, admission.refused) == (1, 1, 3)
+    for name in ("running", "waiting"):
+        await requests.finish(name)

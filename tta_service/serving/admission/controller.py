@@ -42,7 +42,7 @@ class AdmissionController:
         self._running = RunningWork(capacity, seats, capacity if first is None else first)
         self._rate, self._waking = MovingAverage[float](10.0), 0  # rows a second of work; admitted, but not awake yet
         self._since = clock()  # of the last answer, or of the end of idleness
-        self._closed = False
+        self._closed, self.refused = False, 0  # requests for want of room or by a quota; any thread may read it
 
     @property
     def waiting(self) -> int:
@@ -91,9 +91,13 @@ class AdmissionController:
         """
         if self._closed:
             raise NotReady("the server is draining")
-        if (self._queue.frames if claim.streamed else self._queue.calls) >= self._max_waiting:
-            self._make_room(claim)
-        self._quota.take(claim.client, claim.cost, self._retry_after)
+        try:
+            if (self._queue.frames if claim.streamed else self._queue.calls) >= self._max_waiting:
+                self._make_room(claim)
+            self._quota.take(claim.client, claim.cost, self._retry_after)
+        except Overloaded:
+            self.refused += 1
+            raise
         if self._queue.rows or self._waking or not self._running.fits(claim.rows):
             return await self._wait(Waiter(claim, asyncio.get_running_loop().create_future()))
         return self._start(claim)
@@ -156,6 +160,7 @@ class AdmissionController:
         refusal = Overloaded(f"{self._max_waiting} requests wait already", retry_after=self._retry_after())
         if not (newest := self._queue.newest_of_most(claim)):
             raise refusal
+        self.refused += 1
         self._send_away(newest, refusal)
 
     def _send_away(self, waiter: Waiter, error: Exception) -> None:

@@ -77,7 +77,7 @@ class TextSpaceCache:
         self._encoding: SingleFlight[str, CacheEntry] = SingleFlight(stop_alone=True)
         self._stopped: TTLCache[str, CooperativeTask[TextSpace]] = TTLCache(STOPPED, REMEMBERED, time.monotonic)
         self._refused: TTLCache[str, tuple[type[TTAError], str, str]] = TTLCache(REFUSALS, REMEMBERED, time.monotonic)
-        self._turns = AdmissionController(1, ENCODINGS, weights=weights)
+        self.turns = AdmissionController(1, ENCODINGS, weights=weights)
         self._hits = self._misses = self._evicted = self._bytes = self._activations = 0
 
     @property
@@ -156,7 +156,7 @@ class TextSpaceCache:
 
         async def take_turn() -> Permit:
             pay()
-            return await self._turns.acquire(Claim(1, client=client))
+            return await self.turns.acquire(Claim(1, client=client))
 
         try:
             with self._quota.hold(client, -(-labels.prompt_count // PROMPTS_OF_A_ROW), lambda: REFUSED_FOR):
