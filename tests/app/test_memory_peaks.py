@@ -36,11 +36,24 @@ def test_a_missing_file_is_reported_with_its_setting(tmp_path: Path):
         load_peaks(tmp_path / "none")
 
 
-@pytest.mark.parametrize("text", ["[1]", '{"strategy": "tda"}', "no JSON", "[" * 100_000], ids=lambda text: text[:9])
-def test_another_file_is_refused(tmp_path: Path, text: str):
-    (tmp_path / "file").write_text(text)
-    with pytest.raises(BadSettings, match="was not written by"):
+WRONG = [
+    ("[1]", "a line: "),
+    ('{"strategy": "tda"}', "device: "),
+    ('{"strategy": "tda", "device": "cpu", "bytes": "9"}', "bytes: .* integer"),
+    ('{"strategy": "tda", "device": "cpu", "bytes": -9}', "bytes: .* greater than or equal to 0"),
+    ('{"strategy": ["tda"], "device": "cpu", "bytes": 9}', "strategy: .* string"),
+    ("no JSON", "a line: "),
+    ("[" * 100_000, "a line: "),
+    ("\udcff", "'utf-8' codec"),
+]
+
+
+@pytest.mark.parametrize(("text", "why"), WRONG, ids=range(len(WRONG)))
+def test_another_file_is_refused(tmp_path: Path, text: str, why: str):
+    (tmp_path / "file").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(BadSettings, match=f"metrics.peaks: .* not written by `tta-service measure`: {why}") as refused:
         load_peaks(tmp_path / "file")
+    assert len(str(refused.value)) < 400
 
 
 def test_a_peak_counts_even_when_it_is_over():

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from scipy.stats import betabinom
 
-from tta_service.confidence.conformal import adapt_miscoverage, fewest_lessons, prediction_set, threshold
+from tta_service.confidence.conformal import adapt_miscoverage, prediction_set, threshold
 
 
 def test_with_too_few_scores_there_is_no_threshold() -> None:
-    assert fewest_lessons(0.9) == 9 and fewest_lessons(0.5) == 1
     assert math.isinf(threshold(np.arange(8.0), 0.1)) and threshold(np.arange(9.0), 0.1) == 8
     assert threshold(np.arange(9.0), 1.0) == -math.inf
     assert prediction_set(np.array([0.9, 0.1]), math.inf).all() and not prediction_set(np.array([1.0]), -math.inf).any()

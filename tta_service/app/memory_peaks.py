@@ -7,8 +7,10 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from pydantic import Field, TypeAdapter, ValidationError
 
 from ..core.catalogue import reducers, strategies
 from ..core.errors import Unsupported
@@ -27,7 +29,10 @@ class Peak:
 
     strategy: str
     device: str
-    bytes: int
+    bytes: Annotated[int, Field(ge=0)]
+
+
+_PEAK = TypeAdapter(Peak)
 
 
 async def measure_peaks(runtime: Runtime, classes: int = 10, names: Sequence[str] | None = None) -> AsyncIterator[Peak]:
@@ -72,10 +77,14 @@ def dump_peaks(peaks: list[Peak]) -> str:
 def load_peaks(file: Path) -> list[Peak]:
     """The peaks in a file of `tta-service measure`. Raises `BadSettings` for any other file or an unreadable one."""
     try:
-        return [Peak(**json.loads(line)) for line in file.read_text("utf-8").splitlines()]
+        return [_PEAK.validate_json(line, strict=True) for line in file.read_text("utf-8").splitlines()]
     except OSError as error:
         raise BadSettings(f"metrics.peaks: cannot read {file}: {error.strerror}") from None
-    except (ValueError, TypeError, RecursionError) as error:
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        why = f"{'.'.join(map(str, first['loc'])) or 'a line'}: {first['msg']}"
+        raise BadSettings(f"metrics.peaks: {file} was not written by `tta-service measure`: {why}") from None
+    except ValueError as error:  # it is no text
         raise BadSettings(f"metrics.peaks: {file} was not written by `tta-service measure`: {error}") from None
 
 

@@ -21,16 +21,12 @@ def threshold(scores: Numbers, miscoverage: float) -> float:
     """What a new score stays below with probability 1 − `miscoverage`, given exchangeable earlier ones [n].
 
     The ⌈(n + 1)(1 − miscoverage)⌉-th smallest; infinite where there are fewer, −inf for a miscoverage of 1 or more.
+    Nine scores are enough for a miscoverage of 0.1.
     """
     rank = math.ceil((len(scores) + 1) * (1 - miscoverage) - 1e-9)
     if rank > len(scores):
         return math.inf
     return float(np.partition(scores, rank - 1)[rank - 1]) if rank > 0 else -math.inf
-
-
-def fewest_lessons(coverage: float) -> int:
-    """With fewer scores there is no finite threshold: 9 for a coverage of 0.9."""
-    return math.ceil(coverage / (1 - coverage) - 1e-9)
 
 
 def prediction_set(probabilities: Numbers, most: float) -> NDArray[np.bool_]:
