@@ -13,7 +13,8 @@ from tta_service.core.reducer import Reduction
 from tta_service.core.request import Features, PixelFormat, Raw, Request
 from tta_service.evaluate.cells import Cell
 from tta_service.evaluate.features import change_picture
-from tta_service.evaluate.study import Study
+
+from .sweep import Sweep
 
 STRATEGY, VIEWS = "mean", 8
 CLOSE = 2e-3  # of a probability: forwards of other sizes round otherwise
@@ -23,7 +24,7 @@ class Differs(RuntimeError):
     """The service sees something else than was encoded here."""
 
 
-def check(study: Study, cell: Cell, pictures: int = 4) -> float:
+def check(study: Sweep, cell: Cell, pictures: int = 4) -> float:
     """The largest difference of a probability. Raises `Differs`."""
     made, chosen = study.set(cell), study.choose(cell)[:pictures]
     rows = study.extractor.rows(cell, "crop", VIEWS, chosen, lambda n: None)

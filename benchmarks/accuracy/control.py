@@ -22,7 +22,8 @@ from tta_service.evaluate.contenders import Contender
 from tta_service.evaluate.replay import Take
 from tta_service.evaluate.rows import Row, row
 from tta_service.evaluate.runs import Run
-from tta_service.evaluate.study import Study
+
+from .sweep import Sweep
 
 VIEWS = 64
 World = Callable[[NDArray[np.float32], NDArray[np.int64], np.random.Generator], NDArray[np.float32]]
@@ -64,7 +65,7 @@ def lies(text: NDArray[np.float32], labels: NDArray[np.int64], draw: np.random.G
 WORLDS: dict[str, World] = {"clusters": clusters, "views": views, "lies": lies}
 
 
-def measure(study: Study, name: str, contenders: tuple[Contender, ...]) -> list[Row]:
+def measure(study: Sweep, name: str, contenders: tuple[Contender, ...]) -> list[Row]:
     """One row for each contender in each world, under the class names of that set."""
     made, clip = study.extractor.sets[name], study.extractor.clip
     text = clip.text_space(LabelSet(made.names, made.templates)).features.numpy()
@@ -87,7 +88,7 @@ def measure(study: Study, name: str, contenders: tuple[Contender, ...]) -> list[
 
 
 def _takes(
-    study: Study, cell: Cell, world: str, one: Contender, features: NDArray[np.float32], labels: NDArray[np.int64]
+    study: Sweep, cell: Cell, world: str, one: Contender, features: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> list[Take]:
     count, views_per_picture, found = len(labels), one.needs.views, []
     for number in range(study.orders_for(one)):

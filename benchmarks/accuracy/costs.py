@@ -11,12 +11,14 @@ from tta_service.evaluate.cells import Cell
 from tta_service.evaluate.contenders import Contender
 from tta_service.evaluate.replay import Take
 from tta_service.evaluate.runs import Run
-from tta_service.evaluate.study import Study, features_of, make_frame_reader
+from tta_service.evaluate.study import features_of, make_frame_reader
+
+from .sweep import Sweep
 
 FRAMES = 30  # the first third warms up
 
 
-def alone(study: Study, cells: Mapping[str, Cell], contenders: tuple[Contender, ...]) -> dict[tuple[str, str], float]:
+def alone(study: Sweep, cells: Mapping[str, Cell], contenders: tuple[Contender, ...]) -> dict[tuple[str, str], float]:
     """Median seconds of adapt by set and contender: one stream at a time, each frame after the last one's answer.
 
     Kept like any run, so that a table made anew tells the same.

@@ -19,9 +19,10 @@ from tta_service.evaluate.contenders import Contender
 from tta_service.evaluate.features import FeatureFiles, views_by_augmentation
 from tta_service.evaluate.replay import Take
 from tta_service.evaluate.runs import Run
-from tta_service.evaluate.study import PLAIN, Study
+from tta_service.evaluate.study import PLAIN
 
 from .protocols import PROTOCOLS, Drift, Scene
+from .sweep import Sweep
 
 WINDOW = 40  # frames of the sliding window
 
@@ -53,7 +54,7 @@ class Track:
     changes: frozenset[int]
 
 
-def measure(study: Study, name: str, contenders: tuple[Contender, ...], other: tuple[str, int]) -> list[Track]:
+def measure(study: Sweep, name: str, contenders: tuple[Contender, ...], other: tuple[str, int]) -> list[Track]:
     """All protocols on one set. A reset is tried where something changes and the strategy has a memory."""
     made = study.extractor.sets[name]
     chosen = made.choose(study.count)
@@ -82,7 +83,7 @@ Encoded = dict[tuple[Cell, str], FeatureFiles]  # by cell and augmentation
 
 
 def _encode(
-    study: Study, name: str, contenders: tuple[Contender, ...], drifts: Sequence[Drift], chosen: NDArray[np.int64]
+    study: Sweep, name: str, contenders: tuple[Contender, ...], drifts: Sequence[Drift], chosen: NDArray[np.int64]
 ) -> Encoded:
     """Of each cell only the pictures that some stream shows in it."""
     needed: dict[Cell, set[int]] = {}
@@ -101,7 +102,7 @@ def _encode(
 
 
 def _take(
-    study: Study, number: int, drift: Drift, one: Contender, reset: bool, rows: Encoded, chosen: NDArray[np.int64]
+    study: Sweep, number: int, drift: Drift, one: Contender, reset: bool, rows: Encoded, chosen: NDArray[np.int64]
 ) -> Take:
     needs = one.needs
     how = needs.augment if needs.views > 1 else PLAIN

@@ -19,9 +19,9 @@ from tta_service.evaluate import metrics
 from tta_service.evaluate.advise.judge import Advice, Rule, Trial, judge
 from tta_service.evaluate.cells import Cell
 from tta_service.evaluate.contenders import Contender
-from tta_service.evaluate.study import Study
 
 from .judge_evidence import looked_at, trials_of
+from .sweep import Sweep
 
 DEADLINES = (None, 0.05)  # seconds
 
@@ -48,7 +48,7 @@ class Judgement:
 
 
 def measure(
-    study: Study, cells: Sequence[Cell], contenders: tuple[Contender, ...], views: int, rule: Rule
+    study: Sweep, cells: Sequence[Cell], contenders: tuple[Contender, ...], views: int, rule: Rule
 ) -> Iterator[list[tuple[Judgement, NDArray[np.float64]]]]:
     """Cell by cell, for each deadline: the judgement, and [3, m] hits of plain CLIP, the advised and the most expensive
     strategy."""
@@ -61,7 +61,7 @@ def measure(
 
 
 def _cell(
-    study: Study, cell: Cell, contenders: tuple[Contender, ...], views: int, rule: Rule, seconds: float, bar: tqdm
+    study: Sweep, cell: Cell, contenders: tuple[Contender, ...], views: int, rule: Rule, seconds: float, bar: tqdm
 ) -> list[tuple[Judgement, NDArray[np.float64]]]:
     trials, runs = trials_of(study, cell, contenders, views, seconds, bar)
     chosen = study.choose(cell)

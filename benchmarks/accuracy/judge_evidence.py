@@ -19,7 +19,8 @@ from tta_service.evaluate.contenders import Contender
 from tta_service.evaluate.features import FeatureFiles
 from tta_service.evaluate.replay import Take
 from tta_service.evaluate.runs import Run
-from tta_service.evaluate.study import Study
+
+from .sweep import Sweep
 
 LOOKED_AT = 256  # pictures, as `tta-service advise` does by default
 
@@ -44,7 +45,7 @@ class Half:
 
 
 def trials_of(
-    study: Study, cell: Cell, contenders: tuple[Contender, ...], views: int, row: float, bar: tqdm
+    study: Sweep, cell: Cell, contenders: tuple[Contender, ...], views: int, row: float, bar: tqdm
 ) -> tuple[list[Trial], dict[str, Run]]:
     """Trials over the first of the cell's pictures, plain CLIP first; and every contender's run over all of them.
 
@@ -82,7 +83,7 @@ def trials_of(
 
 
 def _runs(
-    study: Study, cell: Cell, one: Contender, first: Half, second: Half, named: FeatureFiles, looked: int, bar: tqdm
+    study: Sweep, cell: Cell, one: Contender, first: Half, second: Half, named: FeatureFiles, looked: int, bar: tqdm
 ) -> list[Run]:
     """The pictures looked at, forth and back (other crops, the opposite order); and all of them, as a stream of which
     those looked at are the beginning: what the advised strategy would go on with."""

@@ -18,14 +18,16 @@ from tta_service.evaluate.pictures import PLAIN, PictureSet
 from tta_service.evaluate.replay import WIDE
 from tta_service.evaluate.sources import read_source
 from tta_service.evaluate.stand_ins import write_stand_in
-from tta_service.evaluate.study import Study, open_player
+from tta_service.evaluate.study import open_player
 from tta_service.settings import make
 
+from ..machine import processor
 from .arguments import RESULTS
+from .sweep import Sweep
 
 
 @contextmanager
-def open_study(args: argparse.Namespace) -> Iterator[Study]:
+def open_study(args: argparse.Namespace) -> Iterator[Sweep]:
     """The sets, the model and an engine that has it."""
     extractor = make_extractor(args)
     clip, most = extractor.clip, max(map(len, extractor.sets.values()))
@@ -34,7 +36,7 @@ def open_study(args: argparse.Namespace) -> Iterator[Study]:
     with open_player(settings, args.streams, clip) as player:
         count = min(args.count or most, most)
         some = min(args.count_views or count, count)
-        yield Study(extractor, player, args.work / "answers", count, some, args.orders, fewer)
+        yield Sweep(extractor, player, args.work / "answers", count, some, args.orders, fewer)
 
 
 def make_extractor(args: argparse.Namespace) -> FeatureExtractor:
@@ -70,6 +72,7 @@ def about_of(args: argparse.Namespace) -> dict[str, Any]:
         "model": Path(args.checkpoint).name or (f"{args.model}/{args.pretrained}" if args.pretrained else args.model),
         "templates": " ".join(PLAIN) if args.templates == "single" else "the papers'",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),
     }

@@ -11,10 +11,10 @@ from tta_service.evaluate.cells import Cell
 from tta_service.evaluate.contenders import Contender
 from tta_service.evaluate.rows import Row, judge_rows, row
 from tta_service.evaluate.runs import Run
-from tta_service.evaluate.study import Study
 
 from . import costs
 from .pooled import Pooled, pool
+from .sweep import Sweep
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Table:
         return Cell(row.set, row.shift, row.severity, row.reducer)
 
 
-def measure(study: Study, cells: Sequence[Cell], contenders: tuple[Contender, ...]) -> Iterator[Table]:
+def measure(study: Sweep, cells: Sequence[Cell], contenders: tuple[Contender, ...]) -> Iterator[Table]:
     """The table so far, after each cell; once more with the costs, when nothing else is under way."""
     table = Table(contenders)
     with tqdm(total=study.frames(cells, contenders), unit="frame", smoothing=0.02) as bar:

@@ -16,9 +16,9 @@ from tta_service.evaluate.cells import Cell
 from tta_service.evaluate.contenders import Contender
 from tta_service.evaluate.corruptions import TUNING
 from tta_service.evaluate.runs import Run
-from tta_service.evaluate.study import Study
 
 from .arguments import with_views
+from .sweep import Sweep
 
 FILE = Path(__file__).with_name("candidates.toml")
 MOST = 10
@@ -63,7 +63,7 @@ def cells(sets: Iterable[str]) -> list[Cell]:
 
 
 def measure(
-    study: Study, strategies: Sequence[str] = (), file: Path = FILE, views: int = 0
+    study: Sweep, strategies: Sequence[str] = (), file: Path = FILE, views: int = 0
 ) -> tuple[list[Choice], dict[str, dict[Cell, list[Run]]]]:
     """Every candidate of the strategies (none named: of all), and the runs of each."""
     wished = {name: some for name, some in candidates(file, views).items() if not strategies or name in strategies}

@@ -112,7 +112,7 @@ def evaluate(player: Player, plan: Plan, work: Path, advance: Advance, decoders:
     split = split_pictures(data, chosen, max(plan.lessons), plan.seed)
     text = player.runner.run(player.runtime.text_spaces.get(make_label_set(plan)))
     made = Evaluation(plan, extractor, chosen, split.measured, encoded, text, left_out=unread)
-    study = Study(extractor, player, work / "answers", len(chosen), len(chosen), plan.repetitions)
+    study = Study(extractor, player, work / "answers")
     _play(made, study, list(_jobs(plan, split)), advance)
     row_seconds = extractor.seconds_a_row(plan.cells[0], rounds=2)
     for outcome in made.outcomes:

@@ -6,13 +6,11 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..app.parts import Runtime
@@ -23,10 +21,9 @@ from ..core.request import Report, Request
 from ..settings import Settings
 from .cells import Cell
 from .contenders import Contender
-from .features import FeatureExtractor, FeatureFiles, views_by_augmentation
+from .features import FeatureExtractor, FeatureFiles
 from .pictures import PictureSet
 from .replay import Take, play
-from .runs import Run
 
 PLAIN = "plain"  # the one view that is no augmentation
 Rows = Mapping[str, FeatureFiles]  # by augmentation, or PLAIN
@@ -76,39 +73,15 @@ def _quiet_sessions() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Study:
-    """Which pictures are looked at, how often, and where the answers are kept."""
+    """Sets, a model, an engine, and the folder of the answers."""
 
     extractor: FeatureExtractor
     player: Player
     folder: Path  # of the runs
-    count: int  # pictures a cell
-    count_views: int  # pictures a cell for those that look at several views, which cost as much as many pictures
-    orders: int  # of the stream, for those that remember
-    orders_of: Mapping[str, int] = field(default_factory=dict[str, int])  # fewer for some by name
 
     def set(self, cell: Cell) -> PictureSet:
         """The pictures of a cell."""
         return self.extractor.sets[cell.set]
-
-    def choose(self, cell: Cell) -> NDArray[np.int64]:
-        """The pictures that are looked at."""
-        return self.set(cell).choose(self.count)
-
-    def orders_for(self, one: Contender) -> int:
-        """A strategy without memory answers the same in every order, so one stream is enough."""
-        return min(self.orders, self.orders_of.get(one.strategy, self.orders)) if one.remembers else 1
-
-    def pictures(self, cell: Cell, one: Contender, contenders: Sequence[Contender]) -> NDArray[np.int64]:
-        """The first of the chosen ones: fewer for many views, and for the one-view form of a cache that has many."""
-        beside = any(other.beside == one for other in contenders if other.needs.views > 1)
-        return self.choose(cell)[: self.count_views] if one.needs.views > 1 or beside else self.choose(cell)
-
-    def features(self, cell: Cell, contenders: tuple[Contender, ...]) -> Rows:
-        """What the contenders look at, encoded if it is not there yet."""
-        chosen, most = self.choose(cell), views_by_augmentation(contenders)
-        rows = {PLAIN: self.extractor.rows(cell, "crop", 1, chosen, _ignore)}
-        some = chosen[: self.count_views]
-        return rows | {how: self.extractor.rows(cell, how, views, some, _ignore) for how, views in most.items()}
 
     def path(self, cell: Cell, one: Contender, stream: str) -> Path:
         """Holds all that the answers depend on beside the pictures themselves."""
@@ -117,40 +90,10 @@ class Study:
         where = self.folder / self.extractor.clip.fingerprint[:12] / made.tag / f"{cell}-{templates}"
         return where / f"{one.strategy}-{one.digest}-{stream}.npz"
 
-    def takes(self, cell: Cell, one: Contender, rows: Rows, contenders: Sequence[Contender]) -> list[Take]:
-        """One stream for each order. The order of a number is the same for every contender, cell and shift."""
-        chosen, labels = self.pictures(cell, one, contenders), self.set(cell).labels
-        features, views, takes = features_of(one, rows), one.needs.views, []
-        for number in range(self.orders_for(one)):
-            order = np.random.default_rng(1000 + number).permutation(len(chosen))
-            path = self.path(cell, one, f"{len(chosen)}-order{number}")
-            picture = chosen[order]
-            takes.append(Take(one, make_frame_reader(features, picture, views), picture, labels[picture], path))
-        return takes
-
     def play(self, cell: Cell, takes: Sequence[Take], done: Tell) -> None:
         """Plays what is not kept yet under the names and templates of the cell's set."""
         made = self.set(cell)
         self.player.play(LabelSet(made.names, made.templates), takes, done)
-
-    def frames(self, cells: Sequence[Cell], contenders: Sequence[Contender]) -> int:
-        """That `play_cells` will play."""
-        return sum(
-            len(self.pictures(cell, one, contenders)) * self.orders_for(one) for cell in cells for one in contenders
-        )
-
-    def play_cells(
-        self, cells: Sequence[Cell], contenders: tuple[Contender, ...], done: Tell
-    ) -> Iterator[tuple[Cell, dict[str, list[Run]]]]:
-        """Cell by cell the answers of all contenders. The next cell is encoded while this one is replayed."""
-        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),)) as ahead:
-            waiting = [ahead.submit(self.features, cell, contenders) for cell in cells[:1]]
-            for place, cell in enumerate(cells):
-                rows = waiting.pop(0).result()
-                waiting += [ahead.submit(self.features, after, contenders) for after in cells[place + 1 : place + 2]]
-                takes = {str(one): self.takes(cell, one, rows, contenders) for one in contenders}
-                self.play(cell, [take for some in takes.values() for take in some], done)
-                yield cell, {name: [Run.load(take.path) for take in some] for name, some in takes.items()}
 
 
 def features_of(one: Contender, rows: Rows) -> FeatureFiles:
@@ -164,7 +107,3 @@ def make_frame_reader(
 ) -> Callable[[int], NDArray[np.float32]]:
     """A function from a frame to the first of its picture's views."""
     return lambda frame: features.rows(int(picture[frame]), views)
-
-
-def _ignore(_: int) -> None:
-    pass
