@@ -159,13 +159,30 @@ def line(row: dict[str, Any]) -> str:
 
 
 def save(rows: list[dict[str, Any]]) -> None:
-    machine = {"cpu": processor(), "cores": os.cpu_count(), "load": os.getloadavg(), "torch": torch.__version__}
+    """Beside the rows of other strategies that were measured on such a processor before; others are left behind."""
+    load = round(os.getloadavg()[0], 1)
+    rows = [{**row, "load": load} for row in rows] + [row for row in _kept() if not _is_among(row, rows)]
+    rows.sort(key=lambda row: (row["strategy"], row["classes"], row["views"], row["frames"]))
+    machine = {"cpu": processor(), "cores": os.cpu_count(), "torch": torch.__version__}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "strategies.json").write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
     about = " ".join((__doc__ or "").split("\n\n")[1].split())
+    loads = sorted({row["load"] for row in rows})
     title = f"# What adaptation costs beside encoding\n\n{about}\n\nMedians of CPU time on one core"
-    title += f" ({machine['cpu']}), while the machine's load was {machine['load'][0]:.1f} on {machine['cores']} cores."
+    title += f" ({machine['cpu']}), while the machine's load was {' or '.join(map(str, loads))}"
+    title += f" on {machine['cores']} cores."
     (RESULTS / "strategies.md").write_text("\n".join([title, "", HEAD, *map(line, rows)]) + "\n")
+
+
+def _kept() -> list[dict[str, Any]]:
+    path = RESULTS / "strategies.json"
+    held: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    rows: list[dict[str, Any]] = held.get("rows", [])
+    return rows if held and held["machine"]["cpu"] == processor() else []
+
+
+def _is_among(row: dict[str, Any], rows: list[dict[str, Any]]) -> bool:
+    return any(all(row[key] == one[key] for key in ("strategy", "classes", "views", "frames")) for one in rows)
 
 
 def _milliseconds(seconds: list[float]) -> float:
