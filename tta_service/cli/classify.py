@@ -94,7 +94,9 @@ def classify(
                 print(f"tta-service: the text tower was never taught: {', '.join(new)}", file=sys.stderr)
             show(answer)
 
-        done = set(map(to_name, results.done)) if results else set[str]()  # older runs have left secrets there
+        done = (
+            {*results.done, *map(to_name, results.done)} if results else set[str]()
+        )  # older runs have left secrets there
         largest = settings.limits.image_bytes
         app.classify(settings, _make_requests(template_request, inputs, every, largest, done, unread, step), on_answer)
     if unread:
