@@ -1,7 +1,7 @@
 """Every block of Python and of commands in the documentation, as it is printed: run, or at least parsed.
 
 Those of docs/oip.md run in tests/rpc and tests/http, that of docs/library.md in tests/library, lines with curl in
-tests/http/test_docs_lines.py.
+tests/http/test_docs_lines.py, and what runs until it is stopped in tests/test_docs_services.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from tta_service.cli import main
 
 pytest.importorskip("tta_client")
 ELSEWHERE = "docs/oip.md", "docs/library.md"
-LONG = {"serve", "demo", "advise", "evaluate", "compare"}  # which their own tests run
+LONG = {"serve", "demo", "advise", "evaluate", "compare"}  # which tests/test_docs_services.py and their own tests run
+MORE = {"--show", "--teach", "--sink", "--protocol", "--checkpoint"}  # a camera with these needs more than a picture
 REGISTER = "docs/plugins.md", "docs/models.md"  # classes that a process then has for good
 NOT_OURS = {"git", "cd", "curl", "export", "printf"}
 
@@ -49,8 +50,8 @@ def commands(text: str) -> Iterator[list[str]]:
 
 
 def ends(words: list[str]) -> bool:
-    """Whether a line is one of ours that ends by itself, without a camera or a data set."""
-    return (words[0] == "tta-service" and words[1] not in LONG) or (words[0] == "tta-camera" and "virtual" in words[1])
+    """Whether a line is one of ours that ends by itself, without a data set; a camera may be another one."""
+    return (words[0] == "tta-service" and words[1] not in LONG) or (words[0] == "tta-camera" and not MORE & {*words})
 
 
 SHELL = [(page, text) for page, text in (*blocks(""), *blocks("bash")) if not text.startswith(("{", "(printf"))]
@@ -111,6 +112,7 @@ def reader(service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str
     for number, place in enumerate((*places, *(f"frames/{number}.jpg" for number in range(3)))):
         Path(place).parent.mkdir(parents=True, exist_ok=True)
         picture.crop((number, 0, 300 + number, 300)).save(place)
+    Path("names.txt").write_text("cat\ndog\n")
     with Client(service) as client:
         client.teach("gate-3", image="photo.jpg", labels=["cat", "dog"], label="cat")
         client.teach(group="belt", image="photo.jpg", labels=["cat", "dog"], label="cat")
@@ -164,11 +166,12 @@ def test_a_command_does_what_it_says(page: str, text: str, reader: str, monkeypa
     with Client(reader) as client:
         example = client.lessons("gate-3")[0].example_id
     for program, *words in filter(ends, commands(text)):
-        words = [re.sub(r"picture-\w+", example, word.replace("other-host:50051", reader)) for word in words]
+        words = [re.sub(r"(?:other-host|127\.0\.0\.1):50051", reader, word) for word in words]
+        words = [re.sub(r"picture-\w+", example, word) for word in words]
         if "--server" not in words and (program == "tta-camera" or words[0] == "lessons"):
             words += ["--server", reader]
         if program == "tta-camera":
-            assert run_camera(words) == 0
+            assert run_camera(["virtual:frames=3,fps=0", *words[1:]]) == 0
         else:
             with pytest.raises(SystemExit) as ended:
                 main(words)

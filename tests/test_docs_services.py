@@ -118,6 +118,30 @@ def test_a_running_service_answers_what_the_first_pages_print(tmp_path: Path):
             assert done.returncode == 0, done.stderr
 
 
+def run_lines(folder: Path, *starts: str) -> str:
+    """What the lines that begin so print, one after another, in a reader's folder."""
+    script = [line for _, text in SHELL for line in lines(text) if line.startswith(starts)]
+    assert len(script) >= len(starts)
+    done = subprocess.run(
+        ["bash", "-e", "-c", "\n".join(script)],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=5 * PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_pictures_are_evaluated_and_compared_as_it_is_printed(tmp_path: Path):
+    for name, folder in (("chelsea", "cat"), ("rocket", "rocket"), ("coffee", "coffee")):
+        for number in range(3):
+            picture(tmp_path / "photos" / folder / f"{number}.jpg", name, 5 * number)
+    said = run_lines(tmp_path, "tta-service evaluate photos/", "tta-service compare")
+    assert "zero_shot" in said and list(tmp_path.glob("*.html")) and (tmp_path / "b.json").stat().st_size
+
+
 INSTALLS = {
     line.partition("#")[0].strip() for _, text in SHELL for line in lines(text) if line.startswith("pip install ")
 }
