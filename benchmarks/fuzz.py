@@ -69,7 +69,11 @@ def add(total: dict[str, Any], more: dict[str, Any]) -> None:
         for what in ("inputs", "accepted", "seconds"):
             sums[what] = round(sums[what] + tally[what], 1) if what == "seconds" else sums[what] + tally[what]
         sums["failures"] = {what: text[:300] for what, text in (sums["failures"] | tally["failures"]).items()}
-        sums |= {what: value for what, value in tally.items() if what not in sums}
+        for what, value in tally.items():
+            if what.startswith("neighbour"):
+                sums[what] = sums.get(what, 0) + value
+            elif what.startswith("rss"):
+                sums[what] = value  # of the last run
 
 
 def table(report: dict[str, Any]) -> str:
