@@ -321,7 +321,8 @@ async def held_by(both: BothTransports) -> dict[str, int]:
 
 def tasks_and_files() -> Counter[str]:
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    names = [str(task.get_coro().__qualname__) for task in tasks]
+    coroutines = [task.get_coro() for task in tasks]  # a generator that is being closed has no name
+    names = [str(getattr(one, "__qualname__", type(one).__name__)) for one in coroutines]
     return Counter({f"task {name}": 1 for name in names if not name.startswith(OURS)}) | Counter(
         files=psutil.Process().num_fds()
     )
@@ -330,7 +331,7 @@ def tasks_and_files() -> Counter[str]:
 async def rest(both: BothTransports, before: Counter[str], cell: str) -> None:
     """Fails unless all is as it was within some time."""
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while any((await held_by(both)).values()) or tasks_and_files() - before:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
     except TimeoutError:
