@@ -96,7 +96,7 @@ async def build_runtime(
 
         works = parts.batcher.run(), parts.sessions.run(), parts.health.run(canary)
         if store and parts.persistence.groups:
-            works += parts.persistence.groups.run(keep.group_seconds), store.run()
+            works += parts.persistence.groups.run(keep.group_seconds), store.run(), parts.persistence.answer_others()
         tasks = await stack.enter_async_context(_background(*works, parts.persistence.run(keep.write_seconds)))
         stack.callback(parts.sessions.close_all)
         stack.callback(parts.persistence.report_unwritten)

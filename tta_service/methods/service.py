@@ -101,15 +101,14 @@ class AdaptationService(EmbeddingMethods, LabelSetMethods, SessionMethods, Lesso
     async def answer(self, parsed: ParsedRequest) -> tuple[pb.ClassifyResponse, Report]:
         """The answer to one image, and how it came about."""
         owner, stored = parsed.request.owner, parsed.request.session if self._persistence.store else ""
-        if self._persistence.store:
-            await self._persistence.load(owner, stored, group=parsed.request.group)
-        try:
-            report = await self._classify(parsed.request)
-            if stored:
-                await self._persistence.before_reply(owner, stored)
-            return make_response(report, parsed.top_k, self._server_info), report
-        except TTAError as error:
-            raise parsed.origin.locate(error) from error
+        async with self._persistence.use(owner, stored, parsed.request.group):
+            try:
+                report = await self._classify(parsed.request)
+                if stored:
+                    await self._persistence.before_reply(owner, stored)
+                return make_response(report, parsed.top_k, self._server_info), report
+            except TTAError as error:
+                raise parsed.origin.locate(error) from error
 
     async def ClassifyStream(
         self, request_iterator: AsyncIterator[pb.ClassifyStreamRequest], context: Context

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..sessions.sessions import Sessions
 from ..text.label_sets import LabelSets
 from .erasing import OwnerEraser
 from .group_sync import GroupSync
+from .handover import Handover
 from .snapshots import Snapshot, Snapshots
 from .stores.base import Store
 from .takeover import Takeover
@@ -29,8 +31,7 @@ log = logging.getLogger(__name__)
 class SessionPersistence:
     """Stores sessions, and takes over those that the store holds. Without a `store` it only takes snapshots.
 
-    `write_frames` is the number of frames after which a session is written; `address()` is this server's address. All
-    work on one session's state is done in order.
+    A session is written after `write_frames`; `address()` is this server's. Work on one session is done in order.
     """
 
     def __init__(
@@ -42,13 +43,13 @@ class SessionPersistence:
         address: Callable[[], str] = lambda: "",
     ) -> None:
         self._sessions, self._registry, self._snapshots = sessions, sessions.registry, snapshots
-        self.store, self._write_frames = store, write_frames
-        self._queue = KeyedQueue()  # by owner and id
-        self.groups = GroupSync(store, self._registry, snapshots) if store else None
-        self._writer = WriteBehind(store, snapshots, self._registry, self._queue, address) if store else None
-        self._takeover = (
-            Takeover(store, snapshots, self._registry, self._writer, address) if store and self._writer else None
-        )
+        self.store, self._write_frames, self._queue = store, write_frames, KeyedQueue()  # of work, by owner and id
+        self.groups = self._writer = self.handover = self._takeover = None
+        if store:
+            self.groups, shared = GroupSync(store, self._registry, snapshots), (snapshots, self._registry)
+            self._writer = writer = WriteBehind(store, *shared, self._queue, address)
+            self.handover = Handover(store, snapshots.codec, self._registry, self._queue, writer, address)
+            self._takeover = Takeover(store, *shared, writer, address, self.handover.ask)
 
     async def load(self, owner: str, id: str, *, opening: bool = False, named: bool = True, group: str = "") -> None:
         """Takes the session over from the store when the store has a later state than this server.
@@ -62,9 +63,15 @@ class SessionPersistence:
             await self.groups.load(owner, group)
         if self._takeover is None or not id:
             return
-        session = self._registry.get(owner, id)
-        if opening or session is None or not is_due(session):
+        if opening or (session := self._registry.get(owner, id)) is None or not is_due(session):
             await asyncio.shield(self._queue.submit((owner, id), partial(self._takeover.load, owner, id, named)))
+
+    @asynccontextmanager
+    async def use(self, owner: str, id: str, group: str = "") -> AsyncGenerator[None]:
+        """`load`, and until the block's end no other server is given the session. Raises as `load`."""
+        await (load := partial(self.load, owner, id, group=group))()
+        async with self.handover.use((owner, id), load) if self.handover and id else nullcontext():
+            yield
 
     async def snapshot(self, owner: str, id: str) -> Snapshot:
         """A snapshot of a session that is open here or in the store. Raises `UnknownSession`, and as `load`."""
@@ -92,10 +99,9 @@ class SessionPersistence:
 
     def resume_token(self, owner: str, id: str) -> bytes:
         """A token that opens the session's stream again on any server with the store and secret; empty when closed."""
-        if (session := self._registry.get(owner, id)) is None:
-            return b""
-        session.stored.resumable = not session.named
-        return self._snapshots.tokens.issue(session)
+        if session := self._registry.get(owner, id):
+            session.stored.resumable = not session.named
+        return self._snapshots.tokens.issue(session) if session else b""
 
     def resume(self, owner: str, token: bytes) -> tuple[str, bool]:
         """The session's id in a token, and whether the client gave it. Raises `BadRequest`, `NewerFormat`."""
@@ -114,7 +120,7 @@ class SessionPersistence:
         `NewerFormat` when that one is newer.
         """
         if not id:
-            return self.groups is not None and await self.groups.save(owner, group)
+            return bool(self.groups and await self.groups.save(owner, group))
         session = self._registry.find(owner, id)
         group = session.group.id if session.group else ""
         stored_group = not group or (self.groups is not None and await self.groups.save(owner, group))
@@ -136,8 +142,7 @@ class SessionPersistence:
 
     async def _settle(self) -> None:
         await self._queue.join()
-        if self.groups:
-            await self.groups.settle()
+        await (self.groups.settle() if self.groups else asyncio.sleep(0))
 
     def drain(self) -> None:
         """From now on an answer waits until its session is written, for the next request goes to another server."""
@@ -175,12 +180,14 @@ class SessionPersistence:
         """Says what is lost when this server ends now."""
         sessions, groups = self._writer.unwritten if self._writer else [], self.groups.unwritten if self.groups else []
         if ended := [one.id for one in (*sessions, *groups)]:
-            log.error(
-                "the state store did not take %d sessions, %d of them with lessons, and %d lesson groups; what they"
-                " learnt since their last write is lost: %s",
-                *(len(sessions), sum(len(one.own_lessons) > 0 for one in sessions), len(groups)),
-                ", ".join(ended[:NAMED]) + ", …" * (len(ended) > NAMED),
-            )
+            counts = len(sessions), sum(len(one.own_lessons) > 0 for one in sessions), len(groups)
+            names = ", ".join(ended[:NAMED]) + ", …" * (len(ended) > NAMED)
+            text = "the state store did not take %d sessions, %d of them with lessons, and %d lesson groups; what they"
+            log.error(f"{text} learnt since their last write is lost: %s", *counts, names)
+
+    async def answer_others(self) -> None:
+        """Lets sessions go that other servers ask for, until cancelled."""
+        await (self.handover.run() if self.handover else asyncio.Event().wait())
 
     async def run(self, every: float = 5.0) -> None:
         """Writes all sessions that have changed, every so many seconds until cancelled."""

@@ -151,7 +151,8 @@ class Snapshots:
     ) -> SessionImage:
         """What is of use of another model's session."""
         if not lessons and not questions and "group" not in header:
-            raise BadRequest("this snapshot was made with another model", "state")
+            made = f"this snapshot was made with another model, {header['fingerprint']}"
+            raise BadRequest(f"{made}; this server's is {self.fingerprint}", "state")
         lessons = await self.encode_again(owner, lessons)
         answers = await self.encode_again(owner, [Lesson(0, question.example, None) for question in questions])
         again = [replace(one, example=answer.example) for one, answer in zip(questions, answers, strict=True)]

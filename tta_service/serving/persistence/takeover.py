@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from ...core.errors import NewerFormat, NotReady, SessionMoved, TTAError, Unsupported
 from ...core.lessons import Example
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Takeover:
-    """What the store has, open here. `address()` is this server's address."""
+    """What the store has, open here. `address()` is this server's; `ask(owner, id)` has another one write it first."""
 
     def __init__(
         self,
@@ -28,9 +28,10 @@ class Takeover:
         registry: SessionRegistry,
         writer: WriteBehind,
         address: Callable[[], str],
+        ask: Callable[[str, str], Awaitable[None]],
     ) -> None:
         self._store, self._snapshots, self._registry = store, snapshots, registry
-        self._writer, self._address = writer, address
+        self._writer, self._address, self._ask = writer, address, ask
 
     async def load(self, owner: str, id: str, named: bool) -> None:
         """Takes the session over from the store when the store has a later state.
@@ -60,6 +61,7 @@ class Takeover:
             recent = list(session.recent)  # lessons about pictures that this server has seen may still come
             self._registry.close(session, "moved", lost)
         await self._writer.forget_closed(owner, id)
+        await self._ask(owner, id)
         if (stored := await self._store.claim(owner, id, self._address())) is not None:
             session = await self._take_over(owner, id, stored, named)
             for example in recent:

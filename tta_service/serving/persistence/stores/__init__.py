@@ -14,7 +14,7 @@ COUNTED = 4  # times as long as a record is kept, its write counter is
 async def open_store(
     where: str, keep: float, keep_taught: float = 0.0, signer: RecordSigner | None = None, counters: str = ""
 ) -> Store:
-    """A folder, or Redis or Valkey by its URL. A state is deleted `keep` seconds after its last write.
+    """A folder, or Redis or Valkey by URL. A state is deleted `keep` seconds after its last write.
 
     One with lessons is kept for at least `keep_taught` seconds. Records are signed by `signer`. `counters` is another
     store, which those who can write records cannot write: what they bring back is then noticed.
@@ -31,7 +31,7 @@ async def open_store(
 
 
 async def _open(where: str, keep: float, keep_taught: float = 0.0) -> Store:
-    if where.partition("://")[0] in ("redis", "rediss", "valkey", "valkeys"):
+    if where.partition("://")[0].removesuffix("+sentinel") in ("redis", "rediss", "valkey", "valkeys"):
         from .redis import RedisStore  # its client is an optional dependency
 
         return await RedisStore.connect(where, keep, keep_taught)

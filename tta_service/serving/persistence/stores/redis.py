@@ -13,12 +13,12 @@ from ....core.errors import Unsupported
 from ....core.masking import without_secrets
 from .base import Store
 from .records import DAMAGED, UNOWNED, Stored, lifetime, name_of
+from .redis_client import make_client
 from .redis_records import HEAD, WrongType, dump_record, group_key_of, key_of, parse_record, to_fault
 from .signed_records import LIMIT, SOON, Change
 
 try:
     import redis
-    import redis.asyncio
 except ImportError:
     redis = None
 
@@ -29,16 +29,17 @@ TIMEOUT = 5.0  # seconds for a connection, and for each reply
 
 
 class RedisStore(Store):
-    """One hash for each session, and one for the records of each lesson group.
+    """One hash for each session, and one for each lesson group.
 
-    That of a session expires `keep` seconds after its last write, with lessons `keep_taught`.
-
-    Compare-and-set is WATCH … MULTI … EXEC, repeated when another server was faster.
+    That of a session expires `keep` seconds after its last write, with lessons `keep_taught`. Compare-and-set is WATCH
+    … MULTI … EXEC, repeated when another server was faster.
     """
 
     def __init__(self, client: Any, keep: float, keep_taught: float = 0.0) -> None:
+        from .channel import RedisChannel
+
         super().__init__()
-        self._client, self._keep = client, (keep, keep_taught)
+        self._client, self._keep, self.channel = client, (keep, keep_taught), RedisChannel(client)
         self._connections = asyncio.Semaphore(CONNECTIONS)
 
     @classmethod
@@ -46,9 +47,8 @@ class RedisStore(Store):
         """Raises OSError when no server answers at that URL, `Unsupported` when Redis's client is not installed."""
         if redis is None:
             raise Unsupported("a state store in Redis needs its client: pip install '.[redis]' in a checkout")
-        address = url.replace("valkey", "redis", 1)
         try:
-            client = redis.asyncio.from_url(address, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
+            client = make_client(url, TIMEOUT)
             await client.ping()
         except ValueError as error:
             raise OSError(without_secrets(f"{url} is no address of a state store: {error}", url)) from None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Protocol
 
 from ....core.errors import NotReady
 from .breaker import CircuitBreaker
@@ -22,8 +23,22 @@ class Untrusted(Exception):
     """A record was not written by this service, or not as the last one."""
 
 
+class Channel(Protocol):
+    """Questions to all other servers that share a store."""
+
+    async def ask(self, question: bytes, seconds: float) -> None:
+        """Returns when a server has said yes, when all have said no, and after so many seconds."""
+        ...
+
+    async def listen(self, answer: Callable[[bytes], Awaitable[bool]]) -> None:
+        """Answers the others' questions by `answer(question)` until cancelled."""
+        ...
+
+
 class SignedRecords(ABC):
     """Records by name, changed one at a time in one atomic step."""
+
+    channel: Channel | None = None  # through which servers hear each other, where the store has one
 
     def __init__(self) -> None:
         self.breaker = CircuitBreaker(self._probe)
