@@ -168,7 +168,7 @@ class Sessions(Section):
     questions: Annotated[int, Field(ge=1, le=100_000)] = DEFAULT_MEMORY.questions  # that wait in one session
     question_age: Annotated[float, Field(gt=0, le=366 * 86400)] = DEFAULT_MEMORY.question_age  # seconds that they wait
     thumbnails: Annotated[int, Field(ge=0, le=1024)] = 0  # longer side, of pictures that may be taught; 0: none is made
-    store: URL = ""  # a folder, or redis://… valkey://…; none: sessions end with the process
+    store: URL = ""  # a folder, redis://… valkey://… redis+sentinel://…; none: sessions end with the process
     counters: URL = ""  # a second store, of write counters: who brings back older records is noticed
     store_keep: Annotated[float, Field(gt=0, le=366 * 86400)] = 86400.0  # seconds from the last write
     owner_stored_bytes: Annotated[int, Field(ge=0, le=1 << 60)] = 0  # of one owner in the store; 0: any number
