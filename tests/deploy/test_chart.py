@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
+import textwrap
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ import yaml
 from jsonschema import Draft7Validator
 
 from tests.deploy.chart import CHART, manifests, values
-from tests.deploy.tools import DEPLOY, exported, program
+from tests.deploy.tools import DEPLOY, exported, names, program
 from tta_service.app.access import check_access
 from tta_service.settings import load, unknown_variables
 
@@ -36,6 +39,7 @@ ALL: dict[str, Any] = SECRETS | {
     "tolerations": [{"key": "gpu", "operator": "Exists"}],
     "podAnnotations": {"team": "vision"},
 }
+KEDA: dict[str, Any] = ALL | {"autoscaling": {"enabled": True, "prometheus": "http://prometheus.monitoring:9090"}}
 LEAST: dict[str, Any] = {
     "proxy": {"enabled": False},
     "access": {"insecure": True},
@@ -43,16 +47,66 @@ LEAST: dict[str, Any] = {
 }
 
 
+TEXT, WHOLE = {"type": "string"}, {"type": "integer", "minimum": 0}
+
+
+def _of(required: str = "", **properties: Any) -> dict[str, Any]:
+    """The schema of an object with these properties and no others."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required.split(),
+        "additionalProperties": False,
+    }
+
+
+SCALED_OBJECT = _of(  # keda.sh/v1alpha1, as its CustomResourceDefinition has it: what the chart uses of it
+    "apiVersion kind metadata spec",
+    apiVersion={"const": "keda.sh/v1alpha1"},
+    kind={"const": "ScaledObject"},
+    metadata={"type": "object"},
+    spec=_of(
+        "scaleTargetRef triggers",
+        scaleTargetRef=_of("name", apiVersion=TEXT, kind=TEXT, name=TEXT, envSourceContainerName=TEXT),
+        minReplicaCount=WHOLE,
+        maxReplicaCount=WHOLE,
+        idleReplicaCount=WHOLE,
+        pollingInterval=WHOLE,
+        cooldownPeriod=WHOLE,
+        initialCooldownPeriod=WHOLE,
+        fallback=_of("failureThreshold replicas", failureThreshold=WHOLE, replicas=WHOLE, behavior=TEXT),
+        advanced=_of(
+            restoreToOriginalReplicaCount={"type": "boolean"},
+            horizontalPodAutoscalerConfig=_of(name=TEXT, behavior={"type": "object"}),
+        ),
+        triggers={
+            "type": "array",
+            "items": _of(
+                "type metadata",
+                type=TEXT,
+                name=TEXT,
+                metricType={"enum": ["AverageValue", "Value", "Utilization"]},
+                metadata={"type": "object", "additionalProperties": TEXT},
+                useCachedMetrics={"type": "boolean"},
+                authenticationRef=_of("name", name=TEXT, kind=TEXT),
+            ),
+        },
+    ),
+)
+
+
 def container(chosen: dict[str, Any], kind: str = "StatefulSet", name: str = NAME) -> dict[str, Any]:
     (one,) = manifests(chosen)[kind, name]["spec"]["template"]["spec"]["containers"]
     return one
 
 
-@pytest.mark.parametrize("chosen", [SECRETS, ALL, LEAST], ids=["as it is", "with everything", "with little"])
+@pytest.mark.parametrize(
+    "chosen", [SECRETS, ALL, KEDA, LEAST], ids=["as it is", "with everything", "with KEDA", "with little"]
+)
 def test_rendered_manifests_fit_the_schemas_of_kubernetes(chosen: dict[str, Any]):
     kubernetes = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
     for (kind, _), one in manifests(chosen).items():
-        if kind != "ServiceMonitor":  # no schema of Kubernetes' own
+        if kind not in ("ServiceMonitor", "ScaledObject"):  # no schema of Kubernetes' own
             kubernetes.validate(one, "1.30", strict=True)
 
 
@@ -122,10 +176,47 @@ def test_selectors_match_their_pods():
     assert found["StatefulSet", NAME]["spec"]["serviceName"] == f"{NAME}-servers"
 
 
-def test_the_scaler_reads_a_metric_that_there_is():
+def test_the_scaler_reads_metrics_that_there_are():
     scaler = manifests(ALL)["HorizontalPodAutoscaler", NAME]["spec"]
-    assert scaler["metrics"][0]["pods"]["metric"]["name"] in exported()
+    read = [one["pods"]["metric"]["name"] for one in scaler["metrics"]]
+    assert read[0] in exported()
     assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": NAME}
+    (rules,) = re.findall(r"(?ms)^    (rules:\n.*?)\n\n", (DEPLOY / "README.md").read_text() + "\n\n")
+    adapted = yaml.safe_load(textwrap.dedent("    " + rules))["rules"]
+    assert [one.get("name", {}).get("as", one["seriesQuery"].partition("{")[0]) for one in adapted] == read
+    for one in adapted:
+        assert names(one["metricsQuery"].replace("<<.LabelMatchers>>", "").replace("<<.GroupBy>>", "pod")) <= exported()
+
+
+def test_keda_reads_metrics_that_there_are_and_takes_what_it_is_given(tmp_path: Path):
+    found = manifests(KEDA)
+    scaled = found["ScaledObject", NAME]
+    Draft7Validator.check_schema(SCALED_OBJECT)
+    assert not list(Draft7Validator(SCALED_OBJECT).iter_errors(scaled))
+    wrong = deepcopy(scaled)
+    wrong["spec"]["minReplicas"], wrong["spec"]["triggers"][0]["metadata"]["threshold"] = 2, 8
+    assert len(list(Draft7Validator(SCALED_OBJECT).iter_errors(wrong))) == 2
+    assert not any(kind == "HorizontalPodAutoscaler" for kind, _ in found)  # KEDA makes one
+    assert scaled["spec"]["scaleTargetRef"]["name"] == NAME and "replicas" not in found["StatefulSet", NAME]["spec"]
+    behavior = scaled["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    assert behavior == manifests(ALL)["HorizontalPodAutoscaler", NAME]["spec"]["behavior"]
+    queries = [one["metadata"]["query"] for one in scaled["spec"]["triggers"]]
+    assert all(names(query.replace("vector", "")) <= exported() and 'job="blue"' in query for query in queries)
+    rules = {"groups": [{"name": "keda", "rules": [{"record": f"r{i}", "expr": one} for i, one in enumerate(queries)]}]}
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump(rules))
+    checked = subprocess.run([program("promtool"), "check", "rules", str(tmp_path / "rules.yml")], capture_output=True)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_pods_are_spread_over_zones_and_nodes_and_replaced_one_by_one():
+    found = manifests(SECRETS)
+    for kind, name in (("StatefulSet", NAME), ("Deployment", f"{NAME}-proxy")):
+        pod = found[kind, name]["spec"]["template"]
+        spread = pod["spec"]["topologySpreadConstraints"]
+        assert [one["topologyKey"] for one in spread] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+        assert all(one["labelSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items() for one in spread)
+    assert found["StatefulSet", NAME]["spec"]["updateStrategy"] == {"type": "RollingUpdate"}
+    assert found["PodDisruptionBudget", NAME]["spec"]["maxUnavailable"] == 1
 
 
 def test_variables_are_settings_of_the_service(monkeypatch: pytest.MonkeyPatch):

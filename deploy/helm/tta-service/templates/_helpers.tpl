@@ -43,3 +43,31 @@ readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
 {{- end -}}
+
+{{- /* What a scaler scales. */ -}}
+{{- define "tta.scaled" -}}
+apiVersion: apps/v1
+kind: StatefulSet
+name: {{ include "tta.name" . }}
+{{- end -}}
+
+{{- /* How fast it does. */ -}}
+{{- define "tta.behavior" -}}
+scaleUp:
+  stabilizationWindowSeconds: 30
+scaleDown: # each server that leaves moves its sessions
+  stabilizationWindowSeconds: 300
+  policies:
+    - {type: Pods, value: 1, periodSeconds: 120}
+{{- end -}}
+
+{{- /* Over zones and nodes, as evenly as there is room. */ -}}
+{{- define "tta.spread" -}}
+{{- range $key := list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+- maxSkew: 1
+  topologyKey: {{ $key }}
+  whenUnsatisfiable: ScheduleAnyway
+  labelSelector:
+    matchLabels: {{- include "tta.selector" $ | nindent 6 }}
+{{- end }}
+{{- end -}}
