@@ -1,17 +1,18 @@
-"""Two servers behind the HAProxy of deploy/, with one Redis between them: processes of their own on one machine."""
+"""Servers behind the HAProxy of deploy/, with one Redis between them: processes of their own on one machine."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import re
+import signal
 import sys
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import redis.asyncio
 from tta_client.aio.client import AsyncClient
 from tta_client.types.catalogue import SessionInfo
 
@@ -21,6 +22,7 @@ from tests.redis_server import redis_server
 from tta_service.serving.persistence.encryption import Subject
 from tta_service.serving.persistence.signing import SignedCodec
 from tta_service.serving.persistence.stores.records import name_of
+from tta_service.serving.persistence.stores.redis_client import make_client
 
 SECRET = "a secret for tests"
 STATUS = re.compile(r'haproxy_server_status\{proxy="servers",server="(\w+)",state="UP"\} ([01])')
@@ -29,14 +31,24 @@ AT_MOST = 600.0  # seconds for any wait
 Process = asyncio.subprocess.Process
 
 
-class Fleet:
-    """`servers` by the names that haproxy.cfg gives them."""
+@dataclass(frozen=True)
+class Own:
+    """How one server differs from the others."""
 
-    def __init__(self, store: str, folder: Path, stack: AsyncExitStack) -> None:
-        self.proxy, self._numbers, *servers = (f"127.0.0.1:{port}" for port in free_ports(4))
-        self.addresses = dict(zip(("a", "b"), servers))
+    knobs: Mapping[str, object] = field(default_factory=dict[str, object])
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class Fleet:
+    """`servers` by the names that haproxy.cfg gives them: a and b, and further ones that a test adds."""
+
+    def __init__(
+        self, names: str, store: str, folder: Path, stack: AsyncExitStack, own: Mapping[str, Own] | None = None
+    ) -> None:
+        self.proxy, self._numbers, *servers = (f"127.0.0.1:{port}" for port in free_ports(2 + len(names)))
+        self.addresses = dict(zip(names, servers, strict=True))
         self.servers: dict[str, Process] = {}
-        self._store, self._folder, self._stack = store, folder, stack
+        self._store, self._folder, self._stack, self._own = store, folder, stack, own or {}
 
     async def start(self, name: str) -> None:
         """Starts a server at its address; returns before it serves."""
@@ -51,15 +63,39 @@ class Fleet:
             "sessions.store": self._store,
             "sessions.write_seconds": 1,
         }
-        sets = [f"--set={knob}={value}" for knob, value in knobs.items()]
-        more = {"PYTHONPATH": str(DEPLOY.parent), "TTA_SESSIONS__SECRET": SECRET}
+        own = self._own.get(name, Own())
+        sets = [f"--set={knob}={value}" for knob, value in {**knobs, **own.knobs}.items()]
+        more = {"PYTHONPATH": str(DEPLOY.parent), "TTA_SESSIONS__SECRET": SECRET, **own.environment}
         self.servers[name] = await self._run(name, [sys.executable, "-m", "tta_service", "serve", *sets], more)
 
     async def start_proxy(self) -> None:
         """Starts HAProxy; returns before it serves."""
         environment = {"TTA_PROXY_BIND": self.proxy, "TTA_PROXY_METRICS": self._numbers}
         environment |= {f"TTA_{name.upper()}": address for name, address in self.addresses.items()}
-        await self._run("haproxy", [program("haproxy"), "-f", str(DEPLOY / "haproxy" / "haproxy.cfg")], environment)
+        configuration = DEPLOY / "haproxy" / "haproxy.cfg"
+        if further := [name for name in self.addresses if name not in "ab"]:
+            lines = [f'    server {name} "${{TTA_{name.upper()}}}" id {ord(name) - ord("a") + 1}' for name in further]
+            text = re.sub(r"(?m)^    server b .*$", lambda b: "\n".join([b[0], *lines]), configuration.read_text())
+            text = text.replace("timeout check 2s", "timeout check 60s")  # that a busy machine may take for an answer
+            configuration = self._folder / "haproxy.cfg"
+            configuration.write_text(text)
+        await self._run("haproxy", [program("haproxy"), "-f", str(configuration)], environment)
+
+    async def leave(self, name: str) -> None:
+        """SIGTERM to a server; returns when it has ended, as it should."""
+        self.servers[name].send_signal(signal.SIGTERM)
+        assert await self.servers[name].wait() == 0, self._folder
+        others = dict.fromkeys(self.addresses.keys() - {name}, True)
+        await self.until(**{name: False}, **others)
+
+    async def come_back(self, name: str) -> None:
+        """Starts it again; returns when HAProxy sees it."""
+        await self.start(name)
+        await self.until(**{name: True})
+
+    def log(self, name: str) -> str:
+        """What a process has written."""
+        return (self._folder / f"{name}.log").read_text()
 
     async def until(self, **up: bool) -> None:
         """Waits until HAProxy sees these servers up or down."""
@@ -76,7 +112,7 @@ class Fleet:
 
     async def stored(self, session: str) -> int:
         """How many frames of a session the store knows of."""
-        async with redis.asyncio.Redis.from_url(self._store) as client:
+        async with make_client(self._store, AT_MOST) as client:
             state = await client.hget(f"tta:session:{name_of('', session)}", "state")
         return (
             int(SignedCodec(SECRET.encode()).loads(state, Subject("session", "", session))[0]["frames"]) if state else 0
@@ -105,15 +141,16 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet(folder: Path) -> AsyncIterator[Fleet]:
-    """Both servers are up for HAProxy. Each process writes its log into `folder`."""
+async def fleet(
+    folder: Path, names: str = "ab", own: Mapping[str, Own] | None = None, store: str = ""
+) -> AsyncIterator[Fleet]:
+    """All are up for HAProxy. Each process writes its log into `folder`. Without a `store` a Redis is started."""
     program("haproxy")
-    with redis_server() as store:
-        async with AsyncExitStack() as stack:
-            servers = Fleet(store, folder, stack)
-            await asyncio.gather(servers.start("a"), servers.start("b"), servers.start_proxy())
-            await servers.until(a=True, b=True)
-            yield servers
+    async with AsyncExitStack() as stack:
+        servers = Fleet(names, store or stack.enter_context(redis_server()), folder, stack, own)
+        await asyncio.gather(servers.start_proxy(), *map(servers.start, names))
+        await servers.until(**dict.fromkeys(names, True))
+        yield servers
 
 
 async def _kill(process: Process) -> None:

@@ -9,61 +9,16 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-from tta_client import Choice, Options
 from tta_client.aio.client import AsyncClient
 
 from tests.deploy.camera import NAMES as LABELS
-from tests.deploy.camera import Camera, picture, scores
-from tests.deploy.fleet import Fleet, fleet
+from tests.deploy.camera import Camera, picture
+from tests.deploy.fleet import fleet
+from tests.deploy.sessions import SESSIONS, Traffic
 from tta_service.rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from tta_service.wire.v1 import tta_pb2 as pb
 
-SESSIONS = [f"cam-{number}" for number in range(1, 9)]
-TDA = Choice("tda", {"views": 2})
 LOST = {grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL}  # by a proxy
-
-
-class Traffic:
-    """All sessions see the same pictures one after the other: at the same picture their answers must agree."""
-
-    def __init__(self, at: Fleet, client: AsyncClient, stub: AdaptationServiceStub) -> None:
-        self.fleet, self.client, self.stub = at, client, stub
-        self.frames = dict.fromkeys(SESSIONS, 0)
-        self.latest: dict[str, dict[str, float]] = {}
-
-    async def step(self, name: str) -> str:
-        """One call of a session, which must have counted all calls before. Returns its origin."""
-        number = self.frames[name] + 1
-        options = Options(TDA, seed=number)  # as a stream's frame of that number has it
-        answer = await self.client.classify(picture(number), LABELS, options=options, session=name)
-        assert answer.session.frames == number, name
-        self.frames[name], self.latest[name] = number, {score.label: score.logit for score in answer.top}
-        return answer.session.origin
-
-    async def open(self, name: str) -> Camera:
-        camera = Camera(self.stub, name)
-        assert (await camera.open()).frames == self.frames[name]
-        return camera
-
-    async def frame(self, name: str, camera: Camera) -> None:
-        """The same as a frame of a stream."""
-        number = self.frames[name] + 1
-        answer = await camera.frame(number)
-        assert answer.session.frames == number, name
-        self.frames[name], self.latest[name] = number, scores(answer)
-
-    async def together(self) -> None:
-        """Every session is brought to the same picture and gives the same answer, so no memory lacks a frame."""
-        last = max(self.frames.values()) + 1
-        for name in SESSIONS:
-            while self.frames[name] < last:
-                await self.step(name)
-        for name in SESSIONS:
-            assert self.latest[name] == pytest.approx(self.latest[SESSIONS[0]], abs=1e-3), name
-
-    async def takeovers(self) -> dict[str, int]:
-        """How often each session has moved."""
-        return {name: (await self.client.session(name)).epoch - 1 for name in SESSIONS}
 
 
 @pytest.mark.slow
