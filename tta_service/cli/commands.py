@@ -26,6 +26,7 @@ COMMANDS = {
     "evaluate": Place("evaluate", "evaluate", "Measure strategies on pictures with labels, and write a report."),
     "compare": Place("compare", "compare", "Compare two evaluations of the same pictures."),
     "tune": Place("service", "tune", "Find the fastest precision and runtime for a model on this machine."),
+    "size": Place("size", "size", "Say how many servers some cameras need, by what a frame takes here."),
     "measure": Place("service", "measure", "Measure the peak memory of one answer of each strategy."),
     "strategies": Place("catalogue", "strategies", "List the strategies, or switch one off on a running server."),
     "reducers": Place("catalogue", "reducers", "List the token reducers."),
