@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
@@ -23,9 +22,6 @@ from .snapshots import Snapshot, Snapshots
 from .stores.base import Store
 from .takeover import Takeover
 from .write_behind import WriteBehind, is_due
-
-NAMED = 20  # sessions and groups that one line of the log names
-log = logging.getLogger(__name__)
 
 
 class SessionPersistence:
@@ -178,12 +174,8 @@ class SessionPersistence:
 
     def report_unwritten(self) -> None:
         """Says what is lost when this server ends now."""
-        sessions, groups = self._writer.unwritten if self._writer else [], self.groups.unwritten if self.groups else []
-        if ended := [one.id for one in (*sessions, *groups)]:
-            counts = len(sessions), sum(len(one.own_lessons) > 0 for one in sessions), len(groups)
-            names = ", ".join(ended[:NAMED]) + ", …" * (len(ended) > NAMED)
-            text = "the state store did not take %d sessions, %d of them with lessons, and %d lesson groups; what they"
-            log.error(f"{text} learnt since their last write is lost: %s", *counts, names)
+        if self._writer:
+            self._writer.report_unwritten(self.groups.unwritten if self.groups else [])
 
     async def answer_others(self) -> None:
         """Lets sessions go that other servers ask for, until cancelled."""

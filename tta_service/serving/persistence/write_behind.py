@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from ...core.errors import NewerFormat, NotReady, SessionMoved
 from ..concurrency import KeyedQueue
+from ..sessions.lesson_groups import LessonGroup
 from ..sessions.registry import Reason, SessionRegistry
 from ..sessions.session import Session
 from ..sessions.stored_version import StoredVersion
@@ -17,6 +18,7 @@ from .snapshots import Snapshots
 from .stores.base import OutOfRoom, Store
 from .stores.records import Stored, name_of
 
+NAMED = 20  # sessions and groups that one line of the log names
 log = logging.getLogger(__name__)
 
 
@@ -50,6 +52,17 @@ class WriteBehind:
     def is_behind(self) -> bool:
         """Whether a write or a deletion failed, and is to be tried again."""
         return bool(self._closed) or any(session.stored.unanswered for session in self.unwritten)
+
+    def report_unwritten(self, groups: Sequence[LessonGroup]) -> None:
+        """Says what is lost when this server ends now, with these groups that are not written either."""
+        sessions = self.unwritten
+        if ended := [one.id for one in (*sessions, *groups)]:
+            log.error(
+                "the state store did not take %d sessions, %d of them with lessons, and %d lesson groups; what they"
+                " learnt since their last write is lost: %s",
+                *(len(sessions), sum(len(one.own_lessons) > 0 for one in sessions), len(groups)),
+                ", ".join(ended[:NAMED]) + ", …" * (len(ended) > NAMED),
+            )
 
     def schedule(self, session: Session) -> asyncio.Task[None] | None:
         """The session's write, a new one or one that waits already; None when nothing has to be written."""
