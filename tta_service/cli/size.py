@@ -30,7 +30,7 @@ def size(
     reducer: Annotated[str, typer.Option(help="Token reduction of all frames.")] = "none",
     edge: Annotated[bool, typer.Option("--edge", help="Cameras encode, and send features.")] = False,
     classes: Annotated[int, typer.Option(min=2, max=100_000, help="Number of labels.")] = 10,
-    picture: Annotated[Path | None, typer.Option(help="A frame of yours, by default 640 × 480.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="A frame of yours, by default 640 x 480.")] = None,
     age: Annotated[float, typer.Option(min=0.001, max=3600, help="Seconds for 95 % of the answers.")] = 0.5,
     cores: Annotated[int, typer.Option(min=0, max=1024, help="Of a server; 0: as many as this one uses.")] = 0,
     spare: Annotated[int, typer.Option(min=0, max=64, help="Servers that may be away.")] = 1,
