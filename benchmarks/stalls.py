@@ -32,6 +32,7 @@ from PIL import Image
 from uvloop import new_event_loop  # the service's own
 
 from tta_service.app import Application
+from tta_service.app.commands import SWITCH
 from tta_service.settings import load
 from tta_service.wire.oip.tensors import join_bytes
 
@@ -137,6 +138,7 @@ def main() -> int:
     if args.client:
         send_bodies(args.client)
         return 0
+    sys.setswitchinterval(SWITCH)  # as `tta-service serve`
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         found = runner.run(measure(args.times))
     print(f"{'way':<14}{'median, ms':>12}{'worst, ms':>12}")
