@@ -18,9 +18,9 @@ from .text import json_line
 if TYPE_CHECKING:
     from ..app import Application
 
-# Turns for which a thread of a forward looks whether the others have finished before it sleeps, some 50 µs; by default
+# Turns for which a thread of a forward looks whether the others have finished before it sleeps, some 0.2 ms; by default
 # it looks for 15 ms, after each operation, while decoding, the network or other processes need its core.
-SPINS = "1000"
+SPINS = "4000"
 DEMO = {
     "server.port": 0,
     "http.enabled": False,
