@@ -93,10 +93,42 @@ def test_what_cannot_be_read_is_told(tmp_path: Path, parts: dict[str, Any], sent
 def test_a_folder_of_another_model_of_transformers_is_told_from_an_empty_one(tmp_path: Path):
     with pytest.raises(CannotLoad, match=r"nor a model\.toml$"):
         load(f"local-dir:{tmp_path}", device="cpu")
-    for content in ('{"model_type": "bert"}', "[]", "{"):
+    wrong = '{"model_type": "bert"}', '{"model_type": ["clip"]}', '{"model_type": {}}', "[]", "{", "[" * 100_000
+    for content in wrong:
         (tmp_path / "config.json").write_text(content)
         with pytest.raises(CannotLoad, match=r"its config\.json is of no CLIP or SigLIP of transformers"):
             load(f"local-dir:{tmp_path}", device="cpu")
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        {"image_mean": [0.5, 0.5]},
+        {"image_mean": "abc"},
+        {"image_mean": 0.5},
+        {"image_mean": [float("nan"), 0, 0]},
+        {"image_std": [0, 0, 0]},
+        {"image_std": ["a", 1, 1]},
+    ],
+)
+def test_a_look_that_no_picture_can_have_is_refused_before_there_is_one(tmp_path: Path, look: dict[str, object]):
+    from tta_service.clip.weights.config import read_model_config
+
+    (tmp_path / "config.json").write_text('{"model_type": "clip"}')
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(look))
+    (name,) = look
+    with pytest.raises(CannotLoad, match=rf"{name.removeprefix('image_')} of its preprocess_cfg is no list of three"):
+        read_model_config(tmp_path / "config.json")
+
+
+@pytest.mark.parametrize("content", [b"{", b"[1]", "{}".encode("utf-16"), b"[" * 100_000])
+def test_a_damaged_list_of_means_is_told_by_its_name(tmp_path: Path, content: bytes):
+    from tta_service.clip.weights.config import read_model_config
+
+    (tmp_path / "config.json").write_text('{"model_type": "clip"}')
+    (tmp_path / "preprocessor_config.json").write_bytes(content)
+    with pytest.raises(CannotLoad, match=r"^preprocessor_config\.json cannot be read: "):
+        read_model_config(tmp_path / "config.json")
 
 
 def test_a_configuration_may_leave_out_what_is_usual(tmp_path: Path):

@@ -97,13 +97,17 @@ def test_a_long_picture_may_be_in_either_alphabet_with_escaped_slashes(shift: in
         assert message.image.encoded == picture
 
 
-@pytest.mark.parametrize("wrong", ["\\\\/", "\\n", "A=A", "*"])
-def test_what_is_no_base64_is_refused_wherever_it_stands_in_a_long_picture(wrong: str):
-    for before in (0, 1, (1 << 17) - 1, 1 << 17, (1 << 17) + 2):
-        text = "A" * before + wrong + "A" * (1 << 17)
-        with pytest.raises(BadRequest, match="base64") as refused:
-            parse_large(pb.ClassifyRequest, f'{{"image": {{"encoded": "{text}"}}}}'.encode())
-        assert refused.value.field == "image.encoded"
+@pytest.mark.parametrize("wrong", ["\\\\/", "\\n", "\\u0000", "A=A", "*", "\u00e9", "A"])
+def test_what_is_no_base64_is_refused_whatever_its_length_and_wherever_it_stands(wrong: str):
+    sentences = set[str]()
+    for after in (8, 1 << 17):
+        for before in (0, 4, (1 << 17) - 4, 1 << 17):
+            text = "A" * before + wrong + "A" * after
+            with pytest.raises(BadRequest, match=r"^this is not base64: ") as refused:
+                parse_large(pb.ClassifyRequest, f'{{"image": {{"encoded": "{text}"}}}}'.encode())
+            assert refused.value.field == "image.encoded"
+            sentences.add(refused.value.message.partition("(")[0])
+    assert len(sentences) == 1
 
 
 def test_a_name_given_twice_is_found_in_one_pass():

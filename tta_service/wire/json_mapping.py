@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from ..core.errors import BadRequest
 from ..core.parameters import SPELLINGS
+from .base64_text import decode_base64
 from .json_text import load_json
 from .structs import check_json_struct, check_parsed_structs
 
@@ -153,6 +154,8 @@ def _check_value(field: Any, value: Any, path: str) -> None:
         if not isinstance(value, str):
             what = "base64" if field.type == FieldDescriptor.TYPE_BYTES else "a text"
             raise BadRequest(f"{what} is needed, not {value!r:.60}", path)
+        if field.type == FieldDescriptor.TYPE_BYTES:
+            decode_base64(value, path)  # json_format would pass over other characters in silence
     else:
         _check_number(kind, value, path)
 

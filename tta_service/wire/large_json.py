@@ -7,7 +7,6 @@ are taken out first and decoded in pieces.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 import secrets
 from collections.abc import Iterator
@@ -15,13 +14,12 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from ..core.errors import BadRequest
+from .base64_text import decode_base64
 from .json_mapping import M, from_json
 from .json_text import load_json
 from .v1 import tta_pb2 as pb
 
 LONG = 64 << 10  # characters of a text that is taken out
-PIECE = 128 << 10  # characters that are decoded at once
 NAMES = {
     name.encode()
     for message in pb.DESCRIPTOR.message_types_by_name.values()
@@ -70,25 +68,4 @@ def _fill(message: Any, taken: list[bytes], path: str) -> None:
             for place, inner in enumerate(values):
                 _fill(inner, taken, f"{here}[{place}]" if field.is_repeated else here)
         elif field.type == FieldDescriptor.TYPE_BYTES and not field.is_repeated and value.startswith(MARK):
-            setattr(message, field.name, decode_base64(taken[int(value[len(MARK) :])], here))
-
-
-def decode_base64(text: bytes, path: str) -> bytes:
-    """Base64 in either alphabet, with or without padding."""
-    try:
-        return b"".join(binascii.a2b_base64(piece, strict_mode=True) for piece in _base64_pieces(text.rstrip(b"=")))
-    except binascii.Error as error:
-        raise BadRequest(f"this is not base64: {error}", path) from None
-
-
-def _base64_pieces(text: bytes) -> Iterator[bytes]:
-    """The text in the usual alphabet and without JSON's escapes of slashes, in pieces that can be decoded alone."""
-    rest = escape = b""
-    for at in range(0, len(text), PIECE):
-        given = escape + text[at : at + PIECE]
-        escape = given[-1:] if given.endswith(b"\\") else b""  # its slash is in the next piece
-        piece = rest + given.removesuffix(b"\\").replace(b"\\/", b"/").replace(b"-", b"+").replace(b"_", b"/")
-        end = len(piece) // 4 * 4
-        yield piece[:end]
-        rest = piece[end:]
-    yield rest + escape + b"=" * (-len(rest) % 4)
+            setattr(message, field.name, decode_base64(taken[int(value[len(MARK) :])], here, escaped=True))

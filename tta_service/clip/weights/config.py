@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
@@ -58,7 +59,19 @@ def read_model_config(config: Path) -> dict[str, Any]:
                 raise ValueError(
                     f"its {name} {'needs embed_dim, vision_cfg and text_cfg' if needed else 'is no table'}"
                 )
+        _check_look(content.get("preprocess_cfg", {}))
         return content
+
+
+def _check_look(given: Mapping[str, Any]) -> None:
+    """Raises `ValueError` for a mean or a deviation that pictures cannot have, which only the first one would show."""
+    for name, least in (("mean", -math.inf), ("std", 0.0)):
+        values: Any = given.get(name, [1.0] * 3)
+        whole = isinstance(values, list | tuple) and len(values) == 3
+        if not whole or not all(isinstance(one, int | float) and least < one < math.inf for one in values):
+            raise ValueError(
+                f"{name} of its preprocess_cfg is no list of three numbers{' above 0' if not least else ''}"
+            )
 
 
 def find_disagreement(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:

@@ -12,6 +12,8 @@ from timm.models import register_model
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
+from .. import wrap_errors
+
 CONFIG = "config.json"
 PIXELS = "preprocessor_config.json"  # with image_mean and image_std
 WEIGHTS = "model.safetensors", "pytorch_model.bin"
@@ -42,9 +44,10 @@ def is_readable(config: Path) -> bool:
     """Whether it is the configuration of a CLIP or SigLIP of transformers."""
     try:
         content: Any = json.loads(config.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(content, dict) and content.get("model_type") in DEFAULTS
+    kind: object = content.get("model_type") if isinstance(content, dict) else None
+    return isinstance(kind, str) and kind in DEFAULTS
 
 
 def describe(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -65,7 +68,10 @@ def describe(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     }
     described = _clip(content, seen, read, text) if kind == "clip" else _siglip(seen, read, text)
     pixels = folder / PIXELS
-    found: dict[str, Any] = json.loads(pixels.read_text(encoding="utf-8")) if pixels.is_file() else {}
+    found: dict[str, Any] = {}
+    if pixels.is_file():
+        with wrap_errors(f"{PIXELS} cannot be read", "model"):
+            found = dict(json.loads(pixels.read_text(encoding="utf-8-sig")))
     usual = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3} if kind == "siglip" else {}
     look = {key: (usual | found).get(f"image_{key}") for key in ("mean", "std")}
     return {"model_cfg": described, "preprocess_cfg": {key: value for key, value in look.items() if value}}

@@ -13,8 +13,9 @@ from typing import Any, cast
 
 from ...core.errors import BadRequest, TooLarge
 from ...core.parameters import shorten
+from ..base64_text import decode_base64
 from ..json_text import load_json
-from ..large_json import LONG, decode_base64
+from ..large_json import LONG
 from .tensors import BYTE_VALUES, RANK
 
 JSON_BYTES = 1 << 20  # of what remains
@@ -88,8 +89,10 @@ def pack_texts(data: list[Any], taken: Taken, encoded: bool, field: str) -> list
     for item in (_resolve(one, taken) for one in _flatten(data, field)):
         if not isinstance(item, str | bytes):
             raise BadRequest(f"its elements are texts, and {shorten(str(item))} is none", field)
-        text = item.encode() if isinstance(item, str) else item
-        elements.append(decode_base64(text, field) if encoded else text)
+        if encoded:
+            elements.append(decode_base64(item, field, escaped=isinstance(item, bytes)))
+        else:
+            elements.append(item.encode() if isinstance(item, str) else item)
     return elements
 
 
