@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,11 @@ SLOW = {Path(__file__).parent / name for name in ("benchmarks", "deploy", "page"
 
 # A shell's background jobs begin with Ctrl-C ignored, and so would the processes that tests start and then stop.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Torch's compiler imports setuptools when it first compiles, and that fails where a test before has left distutils in
+# another state than it expects.
+with suppress(ImportError):
+    import setuptools  # noqa: F401
 
 # The environment of a test run may hold settings of the service.
 for variable in [name for name in os.environ if name.upper().startswith("TTA_")]:

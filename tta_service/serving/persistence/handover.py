@@ -38,7 +38,7 @@ class Handover:
     ) -> None:
         self._channel, self._codec, self._registry = store.channel, codec, registry
         self._queue, self._writer, self._address = queue, writer, address
-        self._uses = Counter[tuple[str, str]]()
+        self._breaker, self._uses = store.breaker, Counter[tuple[str, str]]()
         self._unused = dict[tuple[str, str], asyncio.Event]()
         self.leaving = set[tuple[str, str]]()  # sessions that go as soon as nobody uses them
 
@@ -59,8 +59,11 @@ class Handover:
                     unused.set()
 
     async def ask(self, owner: str, id: str) -> None:
-        """Has the server that has the session write it, if one does. Returns within `SOON` seconds."""
-        if self._channel:
+        """Has the server that has the session write it, if one does. Returns within `SOON` seconds.
+
+        At once while the store does not answer: then the question would not arrive either.
+        """
+        if self._channel and not self._breaker.is_open:
             question = {"owner": owner, "session": id, "to": self._address()}
             await self._channel.ask(self._codec.dumps(question, {}, QUESTION), SOON)
 
