@@ -3,9 +3,10 @@
     python benchmarks/threads.py [--rows 8] [--seconds 2] [--out benchmarks/results/threads.json]
 
 Threads of OpenMP wait for one another at the end of each operation. By default they spin; with OMP_WAIT_POLICY=PASSIVE
-they sleep. Where another process has one of the cores, a thread that has lost it is waited for by all others, an
-operation at a time. Each line is a process of its own: milliseconds of a forward (median and longest) and the CPU
-milliseconds that it takes, of the pocket model.
+they sleep; with GOMP_SPINCOUNT they spin for so many turns first, as `tta-service serve` has them do. Where another
+process has one of the cores, a thread that has lost it is waited for by all others, an operation at a time. Each line
+is a process of its own: milliseconds of a forward (median and longest) and the CPU milliseconds that it takes, of the
+pocket model.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from pathlib import Path
 import torch
 
 from benchmarks.machine import load_average, processor
+from tta_service.cli.service import SPINS
 from tta_service.clip.load import load
 
 BUSY = "while True: pass"
+WAITING = {"spinning": {}, "passive": {"OMP_WAIT_POLICY": "PASSIVE"}, f"{SPINS} turns": {"GOMP_SPINCOUNT": SPINS}}
 
 
 def time_forwards(precision: str, threads: int, rows: int, seconds: float) -> dict[str, float]:
@@ -45,9 +48,9 @@ def time_forwards(precision: str, threads: int, rows: int, seconds: float) -> di
     }
 
 
-def measure(precision: str, threads: int, policy: str, busy: bool, args: argparse.Namespace) -> dict[str, object]:
+def measure(precision: str, threads: int, waiting: str, busy: bool, args: argparse.Namespace) -> dict[str, object]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_"))}
-    environment |= {"OMP_WAIT_POLICY": policy} if policy else {}
+    environment |= WAITING[waiting]
     worker = [sys.executable, __file__, "--worker", precision, str(threads)]
     worker += ["--rows", str(args.rows), "--seconds", str(args.seconds)]
     neighbour = subprocess.Popen([sys.executable, "-c", BUSY]) if busy else None
@@ -57,7 +60,7 @@ def measure(precision: str, threads: int, policy: str, busy: bool, args: argpars
         if neighbour:
             neighbour.kill()
             neighbour.wait()
-    row: dict[str, object] = {"precision": precision, "threads": threads, "waiting": policy.lower() or "spinning"}
+    row: dict[str, object] = {"precision": precision, "threads": threads, "waiting": waiting}
     return row | {"cores": "one busy" if busy else "free", **json.loads(found)}
 
 
@@ -75,9 +78,9 @@ def main() -> None:
     about = {"cpu": processor(), "cores": os.cpu_count(), "load": load_average(), "rows_of_a_forward": args.rows}
     rows = []
     for precision in args.precisions:
-        for threads, policy in ((1, ""), (os.cpu_count() or 1, ""), (os.cpu_count() or 1, "PASSIVE")):
+        for threads, waiting in ((1, "spinning"), *((os.cpu_count() or 1, one) for one in WAITING)):
             for busy in (False, True):
-                rows.append(measure(precision, threads, policy, busy, args))
+                rows.append(measure(precision, threads, waiting, busy, args))
                 print("  ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
     args.out.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
 
