@@ -10,7 +10,10 @@ MASK = "***"
 END = r"(?=[:;,.)]*(?:[\s'\"]|$))"  # a sign behind a secret is no part of it
 SECRETS = (
     # user:password@host, token@host; a password may contain an @ or a / that should have been quoted
-    re.compile(r"(?:(?<=://)|(?<=[a-zA-Z]:/)(?!/))(?P<secret>[^\s/?#]+|[^\s/?#:@\[]*:(?!\d+(?:[/?#\s'\"]|$))\S*)(?=@)"),
+    re.compile(
+        r"(?:(?<=://)|(?<=[a-zA-Z]:/)(?!/)|(?<![\w/:.*%-])//)"
+        r"(?P<secret>[^\s/?#]+|[^\s/?#:@\[]*:(?!\d+(?:[/?#\s'\"]|$))\S*)(?=@)"
+    ),
     re.compile(r"(?<=%3A%2F%2F)(?P<secret>[^\s&]+)(?=%40)", re.IGNORECASE),  # a URL within a URL
     re.compile(r"(?<![\w/:.%-])(?P<secret>[\w.+%-]+:[^\s/@'\"]+)(?=@[\w\[])"),  # without a scheme
     re.compile(
@@ -22,6 +25,8 @@ SECRETS = (
         r"\bauthorization['\"]?\s*[:=]\s*(?:(?:basic|bearer|digest)\s+)?(?P<secret>[^\s'\"]+?)" + END,
         re.IGNORECASE,
     ),
+    # a fragment, which no server is sent; a number is that of a frame
+    re.compile(r"(?<=://)[^\s'\"#]*#(?!\d{1,9}" + END + r")(?P<secret>[^\s'\"]+?)" + END),
 )
 
 
@@ -48,3 +53,4 @@ def _secrets(source: str) -> Iterator[str]:
             user, colon, password = found["secret"].partition(":")
             for secret in (found["secret"], password if colon else user):
                 yield from filter(None, (secret, unquote(secret)))
+        source = pattern.sub(_mask, source)  # what one pattern has found is no part of another's

@@ -20,6 +20,10 @@ URLS = [
     "RTSP://admin:SECRET@[fe80::1]:554/1",
     "redis://:SECRET@cache:6379/0",
     "admin:SECRET@door:554",
+    "//admin:SECRET@door/1",
+    "//SECRET@door/1",
+    "http://door/x#SECRET",
+    "https://door/x?y=1#SECRET#SECRET@SECRET",
     "http://door/snap.cgi?usr=admin&pwd=SECRET&x=1",
     "http://door/x?PWD=SECRET",
     "http://door/cgi?usr=admin&psw=SECRET",
@@ -60,6 +64,8 @@ def test_a_secret_is_masked_wherever_its_url_stands(mask_secrets, url: str) -> N
     [
         "http://door:8080/a@2x.jpg and http://[::1]:80/b@c?x=1",
         "rtsp://door:554/1?channel=2&subtype=0 hung up",
+        "http://door/clip.mp4#12: it breaks off; see 'http://door/clip.mp4#1'",
+        "//door/x:1 // me@door",
         "--param views=16 belongs to no --strategy",
         "a label: cat@home, 12:30, passes=3",
         "no pictures (.jpg) in shots/2024-01-01T10:00:00",
@@ -80,6 +86,8 @@ def test_a_secret_of_a_given_url_is_masked_outside_the_url_too(mask_secrets) -> 
     """urllib quotes it so: nonnumeric port."""
     url = "http://admin:SE%40CRET@door/x?pwd=OTHER"
     assert mask_secrets("nonnumeric port: 'SE@CRET@door', OTHER", url) == "nonnumeric port: '***@door', ***"
+    url = "rtsp://a:SE#SECRET@a-long-name-of-a-door/x#MORE"
+    assert mask_secrets(f"{url}: SE#SECRET, MORE", url) == "rtsp://***@a-long-name-of-a-door/x#***: ***, ***"
 
 
 def test_the_list_of_processes_shows_no_secret(tmp_path: Path) -> None:

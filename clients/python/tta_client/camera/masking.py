@@ -15,7 +15,10 @@ MASK = "***"
 END = r"(?=[:;,.)]*(?:[\s'\"]|$))"  # a sign behind a secret is no part of it
 SECRETS = (
     # user:password@host, token@host; a password may contain characters that it should escape, such as @ and /
-    re.compile(r"(?:(?<=://)|(?<=[a-zA-Z]:/)(?!/))(?P<secret>[^\s/?#]+|[^\s/?#:@\[]*:(?!\d+(?:[/?#\s'\"]|$))\S*)(?=@)"),
+    re.compile(
+        r"(?:(?<=://)|(?<=[a-zA-Z]:/)(?!/)|(?<![\w/:.*%-])//)"
+        r"(?P<secret>[^\s/?#]+|[^\s/?#:@\[]*:(?!\d+(?:[/?#\s'\"]|$))\S*)(?=@)"
+    ),
     re.compile(r"(?<=%3A%2F%2F)(?P<secret>[^\s&]+)(?=%40)", re.IGNORECASE),  # a URL within a URL
     re.compile(r"(?<![\w/:.%-])(?P<secret>[\w.+%-]+:[^\s/@'\"]+)(?=@[\w\[])"),  # without a scheme
     re.compile(
@@ -27,6 +30,8 @@ SECRETS = (
         r"\bauthorization['\"]?\s*[:=]\s*(?:(?:basic|bearer|digest)\s+)?(?P<secret>[^\s'\"]+?)" + END,
         re.IGNORECASE,
     ),
+    # a fragment, which no server is sent; a number is that of a frame
+    re.compile(r"(?<=://)[^\s'\"#]*#(?!\d{1,9}" + END + r")(?P<secret>[^\s'\"]+?)" + END),
 )
 
 
@@ -53,6 +58,7 @@ def _find_secrets(source: str) -> Iterator[str]:
             user, colon, password = match["secret"].partition(":")
             for secret in (match["secret"], password if colon else user):
                 yield from filter(None, (secret, unquote(secret)))
+        source = pattern.sub(_mask_match, source)  # what one pattern has found is no part of another's
 
 
 class MaskingFormatter(logging.Formatter):
