@@ -109,6 +109,14 @@ def test_urls_of_recordings_and_of_cameras(url: str, live: bool) -> None:
     )
 
 
+@pytest.mark.parametrize("url", ["HTTP://bob:x@[::1/x", "rtsp://bob:x@[::1/x"])
+def test_a_url_that_cannot_be_read_is_named_in_its_error(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([url, "--labels", "a,b"])
+    shown = url.lower().replace("bob:x", "***")
+    assert f"error: '{shown}': Invalid IPv6 URL" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -103,6 +103,11 @@ def test_words_that_are_refused_are_told_without_their_secrets(capsys: pytest.Ca
         ["0", "--sink", "webhook:HUSHUSER:HUSHWORD@x#token=HUSHTOKEN"],
         ["0", "--sink", "http://HUSHUSER:HUSHWORD@x#token=HUSHTOKEN"],
         ["0", "--sink", "mqtt://HUSHUSER:HUSHWORD@x:port"],
+        ["0", "--sink", "mqtt://HUSHUSER:HUSHWORD/@x/t"],
+        ["0", "--sink", "modbus:HUSHUSER:HUSHWORD#x@x/t"],
+        ["//HUSHUSER:HUSHWORD@door/1"],
+        ["http://[HUSHUSER:HUSHWORD@door/1#HUSHTOKEN"],
+        ["rtsp://HUSHUSER:HUSHWORD\u2100/@door/1"],
         ["0", "--stall", "token=HUSHTOKEN"],
     ):
         with pytest.raises(SystemExit):

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from .access import read_token
 from .arguments import Arguments, make_arguments
@@ -127,5 +126,5 @@ def _derive_name(source: str) -> str:
     if source == "-":
         return "stdin"
     masked = mask_secrets(source)  # all of it: a password may hold a /
-    path = urlsplit(masked).path if "://" in masked else masked
+    path = re.split("[?#]", masked.partition("://")[2])[0].partition("/")[2] if "://" in masked else masked
     return re.sub(r"[^\w.-]+", "-", path.rstrip("/").rpartition("/")[2]).strip("-") or "camera"

@@ -47,6 +47,11 @@ def mask_secrets(text: str, *sources: str) -> str:
     return text
 
 
+def mask_quotations(sentence: str) -> str:
+    """An error of urllib about a URL without what it quotes: that may be a piece of a password with a / or a #."""
+    return re.sub(r"'.*'", MASK, sentence)
+
+
 def _mask_match(match: re.Match[str]) -> str:
     start = match.start()
     return match[0][: match.start("secret") - start] + MASK + match[0][match.end("secret") - start :]

@@ -20,6 +20,7 @@ from .results import Result
 from .saving import FrameSaver, VideoSaver
 from .showing import Show
 from .sinks import make_sink
+from .sinks.target import name_sink
 
 MAX_KEPT = 64  # frames that wait for their results, as they were before they became JPEGs
 log = logging.getLogger("tta_client")
@@ -95,7 +96,7 @@ class Alarms:
             for text in arguments.sinks:
                 sink = make_sink(text, arguments.name, arguments.labels.names)
                 spool = Spool(arguments.spool, arguments.name, text)
-                self._outboxes.append(Outbox(sink, spool, mask_secrets(text.partition("#")[0])))
+                self._outboxes.append(Outbox(sink, spool, name_sink(text)))
                 opened.callback(self._outboxes[-1].close)
             opened.pop_all()  # all of them: `close` does it
         statistics.on_loss = lambda what, reason: self._put(self._detector.on_loss(what, reason))

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from ..statistics import Statistics
 from ..types.frames import Frame
 from .folder import PICTURES, FolderSource
-from .masking import mask_secrets
+from .masking import mask_quotations, mask_secrets
 from .text import make_printable
 from .video import SnapshotSource, VideoSource
 from .virtual import VirtualSource
@@ -124,9 +124,13 @@ def _make_file_source(text: str, options: SourceOptions) -> Source:
 
 
 def _make_url_source(url: str, options: SourceOptions) -> Source:
+    try:
+        path = urlsplit(url).path
+    except ValueError as error:
+        raise ValueError(f"{mask_secrets(make_printable(url))!r}: {mask_quotations(str(error))}") from None
     web = url.startswith("http")
     if web and options.interval:
         return SnapshotSource(url, options.interval, options.ffmpeg)
-    is_file = web and urlsplit(url).path.lower().endswith(FILE_ENDINGS)
+    is_file = web and path.lower().endswith(FILE_ENDINGS)
     live = not is_file if options.live is None else options.live
     return VideoSource(url, live=live, options=options.ffmpeg, decoder=options.decoder)

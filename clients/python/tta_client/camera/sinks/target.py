@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import unquote, urlsplit
 
-from ..masking import mask_secrets
+from ..masking import mask_quotations, mask_secrets
 from ..text import make_printable, read_lines
 
 
@@ -22,7 +22,7 @@ class Target:
     @property
     def name(self) -> str:
         """The address without secrets and options, for messages."""
-        return mask_secrets(make_printable(self.text.partition("#")[0]))
+        return name_sink(self.text)
 
     def number(self, name: str, default: int, least: int = 0, most: int = 65535) -> int:
         """An option that is a whole number. Raises ValueError."""
@@ -47,10 +47,15 @@ class Target:
             parts = urlsplit(text)
             port = default_port if parts.port is None else parts.port
         except ValueError as error:
-            raise ValueError(f"--sink {self.name}: {error}") from None
+            raise ValueError(f"--sink {self.name}: {mask_quotations(str(error))}") from None
         if not parts.hostname:
             raise ValueError(f"--sink {self.name} names no host")
         return parts.hostname, port, unquote(parts.username or ""), unquote(parts.password or "")
+
+
+def name_sink(text: str) -> str:
+    """What messages call a sink: its address without secrets and options."""
+    return mask_secrets(make_printable(text)).partition("#")[0]  # in this order: a password may hold a #
 
 
 def parse_target(text: str, known: Mapping[str, tuple[str, ...]]) -> Target:
