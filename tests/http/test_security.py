@@ -149,8 +149,12 @@ async def test_what_is_no_http_is_a_problem_too(both: BothTransports):
 async def test_connections_beyond_the_limit_are_told_when_to_come_back():
     async with open_transports(connections=1) as both:
         assert (await both.http.get("/healthz")).status_code == 200
-        reply, _ = await raw(both.port, HEAD + b"Connection: close\r\n\r\n")
+        reply, _ = await raw(both.port, HEAD + b"\r\n")  # to its end: who asks again has another connection
         assert reply.startswith(b"HTTP/1.1 503 ") and b"retry-after: 1" in reply
+        with pytest.raises(InvalidStatus) as refused:
+            async with connect(f"ws://{HERE}:{both.port}/v1/stream", proxy=None):
+                pass
+        assert refused.value.response.status_code == 503
 
 
 async def test_a_client_that_leaves_cancels_its_call(both: BothTransports):
@@ -301,3 +305,14 @@ async def test_connections_that_become_web_sockets_are_counted_once_and_leave():
             async with connect(f"ws://{HERE}:{both.port}/v1/stream", proxy=None):
                 pass
         assert (await both.http.get("/healthz")).status_code == 200
+
+
+async def test_connections_with_tls_leave_their_place_too(tmp_path: Path):
+    authority = Authority(tmp_path)
+    pair = authority.server()
+    trusting = ssl.create_default_context(cafile=str(authority.ca))
+    async with open_transports(connections=1, certificates=Certificates(pair.certificate, pair.key)) as both:
+        for _ in range(3):
+            async with asyncio.timeout(PATIENCE), httpx.AsyncClient(verify=trusting) as client:
+                while (await client.get(f"https://localhost:{both.port}/healthz")).status_code != 200:
+                    pass  # until the server has seen that the one before is gone

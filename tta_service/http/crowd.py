@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable
 from typing import Literal
 
@@ -19,33 +19,31 @@ class Crowd:
     """
 
     def __init__(self, most: int) -> None:
-        self._most, self._size = most, 0
-        self._by_address: defaultdict[str, dict[asyncio.Transport, Callable[[], bool]]] = defaultdict(dict)
+        self._most = most
+        # Addresses are kept here: a connection with TLS that was lost does not say its own any more.
+        self._open = dict[asyncio.Transport, tuple[str, Callable[[], bool]]]()
 
     def join(self, transport: asyncio.Transport, is_idle: Callable[[], bool]) -> Place:
         """The connection is open from now on: it is served, gets a refusal, or should be closed at once.
 
         `is_idle()` says whether it waits for a request.
         """
-        own = self._by_address[_address(transport)]
-        own[transport] = is_idle
-        self._size += 1
-        if self._size <= self._most:
+        own = _address(transport)
+        self._open[transport] = own, is_idle
+        if len(self._open) <= self._most:
             return "open"
-        largest = max(self._by_address.values(), key=len)
-        if len(largest) > len(own) and (idle := next((one for one, waits in largest.items() if waits()), None)):
-            self.leave(idle)
-            idle.abort()
-            return "open"
-        return "refused" if self._size <= self._most + SPARE else "none"
+        sizes = Counter(address for address, _ in self._open.values())
+        largest, size = sizes.most_common(1)[0]
+        for one, (address, waits) in self._open.items() if size > sizes[own] else ():
+            if address == largest and waits():
+                self.leave(one)
+                one.abort()
+                return "open"
+        return "refused" if len(self._open) <= self._most + SPARE else "none"
 
     def leave(self, transport: asyncio.Transport) -> None:
         """It is open no longer, if it was."""
-        address = _address(transport)
-        if self._by_address[address].pop(transport, None):
-            self._size -= 1
-        if not self._by_address[address]:
-            del self._by_address[address]
+        self._open.pop(transport, None)
 
 
 def _address(transport: asyncio.Transport) -> str:
