@@ -12,7 +12,7 @@ from typing import Any
 
 import h11
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
@@ -58,6 +58,9 @@ class Connection(H11Protocol):
             self._head.cancel()
         elif (before is None or before.response_complete) and self._head.cancelled():
             self._head = self.loop.call_later(self.silence, self.transport.abort)
+
+    def _should_upgrade(self) -> bool:
+        return self.app is not _busy and super()._should_upgrade()
 
     def pause_writing(self) -> None:
         """The client reads slower than we write."""
@@ -159,7 +162,8 @@ class HttpServer:
 
 
 async def _busy(scope: Scope, receive: Receive, send: Send) -> None:
-    refusal: ASGIApp = to_refusal(NotReady(BUSY), scope["path"])
+    refusal = to_refusal(NotReady(BUSY), scope["path"])
+    refusal.headers["Connection"] = "close"  # the next request has a connection that may have a place
     await refusal(scope, receive, send)
 
 
