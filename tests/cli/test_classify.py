@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import http.server
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,9 +46,15 @@ def web(tmp_path: Path) -> Iterator[str]:
 
         def log_message(self, *_: object) -> None: ...
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with serve(Handler) as address:
+        yield f"http://{address}"
+
+
+@contextmanager
+def serve(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"127.0.0.1:{server.server_port}"
         server.shutdown()
 
 
@@ -88,10 +96,34 @@ def test_a_url_is_bounded_and_its_errors_are_sentences(tmp_path: Path, web: str)
         ("http://127.0.0.1:1/a.jpg", 8, "refused"),
         ("http://[x/a.jpg", 8, "IPv6"),
         (f"{web}/a b.jpg", 8, "control characters"),
+        ("http://me:HUSH/HUSH@x/a.jpg", 8, "nonnumeric port"),
+        ("rtsp://me:HUSH@x/1", 8, "cameras are for tta-camera"),
+        ("ftp://me:HUSH@x/1", 8, "no URL of http"),
     ):
-        with pytest.raises(OSError, match=sentence):
+        with pytest.raises(OSError, match=sentence) as refused:
             for one in Input(text).pictures(0, largest):
                 one.read()
+        assert "HUSH" not in str(refused.value)
+
+
+def test_user_and_password_of_a_url_are_sent_to_its_host_alone() -> None:
+    asked = list[tuple[str, str | None]]()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers["Authorization"]))
+            self.send_response(302 if self.path == "/old.jpg" else 200)
+            self.send_header("Location", f"http://localhost:{self.server.server_port}/new.jpg")  # type: ignore[attr-defined]
+            self.end_headers()
+            self.wfile.write(b"12345678")
+
+        def log_message(self, *_: object) -> None: ...
+
+    with serve(Handler) as address:
+        (picture,) = Input(f"http://me:h%40sh@{address}/old.jpg").pictures(0, 8)
+        assert picture.name == f"http://***@{address}/old.jpg" and picture.read().data == b"12345678"  # type: ignore[union-attr]
+    login = base64.b64encode(b"me:h@sh").decode()
+    assert asked == [("/old.jpg", f"Basic {login}"), ("/new.jpg", None)]
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])

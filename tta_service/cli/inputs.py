@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import glob
 import http.client
 import os
@@ -12,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
-from ..core.masking import without_secrets
+from ..core.masking import MASK, without_secrets
 from ..core.request import Encoded, PixelFormat, Raw
 from .text import printable
 
@@ -120,18 +122,34 @@ def _is_url(text: str) -> bool:
 
 def _read(text: str, largest: int) -> bytes:
     if not _is_url(text):
+        if "://" in text and not os.path.lexists(text):
+            raise OSError("it is no URL of http:// or https://; cameras are for tta-camera")
         return Path(text).read_bytes()
     try:
-        with urllib.request.urlopen(text, timeout=TIMEOUT) as reply:
+        with urllib.request.urlopen(_make_request(text), timeout=TIMEOUT) as reply:
             data = reply.read(largest + 1)
     except urllib.error.HTTPError as error:
         error.close()
         raise OSError(f"it answers {error.code} {error.reason}") from None
     except (urllib.error.URLError, http.client.HTTPException, ValueError) as error:
-        raise OSError(without_secrets(str(getattr(error, "reason", error)), text)) from None
+        # what is quoted may be a piece of a password with a /
+        reason = re.sub(r"(?<!\w)'.*?'(?!\w)", MASK, str(getattr(error, "reason", error)))
+        raise OSError(without_secrets(reason, text)) from None
     if len(data) > largest:
         raise OSError(f"it has more than {largest} bytes (limits.image_bytes)")
     return data
+
+
+def _make_request(url: str) -> urllib.request.Request:
+    """Has user and password of the URL as basic authentication, for its own host alone. Raises ValueError."""
+    parts = urlsplit(url)
+    login, at, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(urlunsplit(parts._replace(netloc=host)))
+    if at:
+        user, _, password = login.partition(":")
+        credentials = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {credentials}")
+    return request
 
 
 def _open_video(text: str) -> Any:

@@ -49,7 +49,7 @@ def mask_secrets(text: str, *sources: str) -> str:
 
 def mask_quotations(sentence: str) -> str:
     """An error of urllib about a URL without what it quotes: that may be a piece of a password with a / or a #."""
-    return re.sub(r"'.*'", MASK, sentence)
+    return re.sub(r"(?<!\w)'.*?'(?!\w)", MASK, sentence)
 
 
 def _mask_match(match: re.Match[str]) -> str:
