@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,16 @@ from tests.cli.conftest import Run
 def test_mistakes_name_their_option(run: Run, arguments: list[str], line: str):
     code, out, error = run("size", *arguments)
     assert (code, out) == (2, "") and error.startswith(f"tta-service: {line}"), error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("content", "why"), [(b"no picture", "is neither a JPEG"), (b"", "is empty"), (bytes(9 << 20), "has 9437184 bytes")]
+)
+def test_a_file_that_is_no_picture_is_refused_as_the_service_does(run: Run, tmp_path: Path, content: bytes, why: str):
+    (tmp_path / "frame.jpg").write_bytes(content)
+    code, out, error = run("size", "--picture", str(tmp_path / "frame.jpg"), "--seconds", "0.1")
+    assert (code, out) == (2, "") and error.startswith("tta-service: --picture: the image ") and why in error, error
 
 
 @pytest.mark.slow

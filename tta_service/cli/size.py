@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import BadParameters, BadRequest, TTAError
+from ..core.errors import BadImage, BadParameters, BadRequest, TTAError
 from .options import AsJson, Configure, build, configure_command, reducers, strategies
 from .text import json_line
 
@@ -42,10 +42,7 @@ def size(
     And what would make it less: fewer views, early stopping, int8, token reduction, cameras that encode.
     """
     parameters = _check(strategy, param or [], views, reducer)
-    try:
-        file = picture.read_bytes() if picture else b""
-    except OSError as error:
-        raise BadRequest(f"--picture: cannot read {picture}: {error.strerror}", "picture") from None
+    file = _read(picture) if picture else None
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else it tells of every process that is started
     from joblib import cpu_count  # pyright: ignore[reportMissingTypeStubs]
 
@@ -55,9 +52,15 @@ def size(
     from ..app.commands import run_in_loop
     from ..app.sizing.plan import Demand, make_plan
     from ..app.sizing.rates import measure_rates
+    from ..images.files import ImageLimits
 
     frames = Frames(strategy, parameters, reducer, classes, file, edge)
-    rates = run_in_loop(measure_rates(settings, frames, seconds))
+    try:
+        if file is not None:  # too long for a message, no service would see it
+            ImageLimits(settings.limits.image_bytes).check_bytes(len(file))
+        rates = run_in_loop(measure_rates(settings, frames, seconds))
+    except BadImage as error:
+        raise BadImage(f"--picture: {error.message}", "picture") from None
     demand = Demand(cameras, fps, age, spare, cores or settings.lanes.cores or int(cpu_count()))
     asked = make_plan(demand, rates[""], settings.sessions)
     plans: dict[str, tuple[Rates, Plan]] = {}
@@ -69,6 +72,14 @@ def size(
         print(json_line({"rates": asdict(rates[""]), "plan": asdict(asked), "less": less}))
     else:
         print("\n".join(_describe(demand, rates[""], asked, plans)))
+
+
+def _read(picture: Path) -> bytes:
+    """Raises `BadRequest`."""
+    try:
+        return picture.read_bytes()
+    except OSError as error:
+        raise BadRequest(f"--picture: cannot read {picture}: {error.strerror}", "picture") from None
 
 
 def _check(strategy: str, given: list[str], views: int | None, reducer: str) -> dict[str, Any]:

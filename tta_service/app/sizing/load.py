@@ -1,7 +1,7 @@
 """Cameras as a process of their own, which says how many of their frames were answered.
 
 `python -m tta_service.app.sizing.load` reads a `Load` as JSON. It writes `begins` when all streams have had answers,
-and at the end the answers since then, their seconds and their bytes.
+and at the end the answers since then, their seconds and their bytes. A refusal's sentence goes to stderr.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import grpc
 
+from ...core.errors import BadRequest
 from ...rpc.v1.tta_pb2_grpc import AdaptationServiceStub
 from ...wire.v1 import tta_pb2 as pb
 
@@ -42,7 +43,7 @@ class Driver:
         self._ends, self._all_warm = asyncio.Event(), asyncio.Event()
 
     async def run(self) -> None:
-        """Writes what the module says. Raises AioRpcError where the service refuses."""
+        """Writes what the module says. Raises a group of `BadRequest` where the service refuses."""
         async with grpc.aio.insecure_channel(self._load.address) as channel, asyncio.TaskGroup() as cameras:
             stub = AdaptationServiceStub(channel)
             for number in range(self._load.streams):
@@ -69,18 +70,29 @@ class Driver:
                 number += 1
                 yield pb.ClassifyStreamRequest(frame=pb.Frame(frame_id=number, image=image))
 
-        async for reply in stub.ClassifyStream(messages(), metadata=(("x-session-id", session),)):
-            if reply.HasField("error"):
-                raise SystemExit(f"tta-service: {reply.error.status.message}")
-            if reply.HasField("answer"):
-                room.release()
-                self._answers, self._bytes, seen = self._answers + 1, self._bytes + reply.ByteSize(), seen + 1
-                self._warm += seen == FIRST
-                if self._warm == self._load.streams:
-                    self._all_warm.set()
-                if self._ends.is_set():
-                    return
+        try:
+            async for reply in stub.ClassifyStream(messages(), metadata=(("x-session-id", session),)):
+                if reply.HasField("error"):
+                    raise BadRequest(reply.error.status.message)
+                if reply.HasField("answer"):
+                    room.release()
+                    self._answers, self._bytes, seen = self._answers + 1, self._bytes + reply.ByteSize(), seen + 1
+                    self._warm += seen == FIRST
+                    if self._warm == self._load.streams:
+                        self._all_warm.set()
+                    if self._ends.is_set():
+                        return
+        except grpc.aio.AioRpcError as error:
+            raise BadRequest(error.details() or error.code().name) from None
+
+
+async def main(load: Load) -> None:
+    """The process: runs the streams, and writes the sentence of a refusal."""
+    try:
+        await Driver(load).run()
+    except* BadRequest as refused:
+        print(refused.exceptions[0], file=sys.stderr)
 
 
 if __name__ == "__main__":
-    asyncio.run(Driver(Load(**json.load(sys.stdin))).run())
+    asyncio.run(main(Load(**json.load(sys.stdin))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 import resource
 import secrets
 import sys
@@ -22,7 +23,7 @@ from PIL import Image
 from pydantic import SecretStr
 
 from ...core.catalogue import strategies
-from ...core.errors import BadRequest, TTAError
+from ...core.errors import BadImage, BadRequest, TTAError
 from ...settings import Settings
 from ...wire.v1 import tta_pb2 as pb
 from ..server import Application
@@ -41,6 +42,7 @@ OWN: Mapping[str, Any] = {  # settings of a server that is measured, over those 
 STREAMS = 8  # cameras at once
 SIZE = (640, 480)  # pixels of the picture that is measured with where none is given
 AGREEMENT = 0.9
+IMAGE = re.compile(r"frame\.image[\w.]*: (.*)")  # a refusal of a frame for its picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Frames:
     parameters: Mapping[str, Any]
     reducer: str = "none"
     classes: int = 10
-    picture: bytes = b""  # a file; empty: one of ours
+    picture: bytes | None = None  # a file; None: one of ours
     edge: bool = False  # features come in place of pictures
 
 
@@ -71,7 +73,8 @@ class Rates:
 async def measure_rates(settings: Settings, frames: Frames, seconds: float) -> dict[str, Rates]:
     """Those of the frames as they are, under "", and of what would make them cheaper, by the option that does it.
 
-    Each is measured for so many seconds. Raises `CannotLoad`, and `BadRequest` where the service refuses the frames.
+    Each is measured for so many seconds. Raises `CannotLoad`, and `BadImage` or `BadRequest` where the service refuses
+    the frames.
     """
     found, cheaper = dict[str, Rates](), list_cheaper(frames)
     async with _serve(settings) as service:
@@ -133,7 +136,7 @@ async def _measure(service: Application, frames: Frames, seconds: float) -> Rate
         begins, began = await cameras.stdout.readline(), time.process_time()
         counted, used = await cameras.stdout.readline(), time.process_time() - began
         if not begins or not counted:
-            raise BadRequest((await cameras.stderr.read()).decode().strip().splitlines()[-1])
+            raise _to_error((await cameras.stderr.read()).decode().strip().splitlines()[-1])
         answers, lasted, size = json.loads(counted)
         sessions = service.runtime.sessions
         state = await service.runtime.persistence.snapshot("", "camera-0")
@@ -154,6 +157,12 @@ async def _measure(service: Application, frames: Frames, seconds: float) -> Rate
             service.runtime.sessions.close(session.owner, session.id)
 
 
+def _to_error(sentence: str) -> TTAError:
+    """What the service, or the process of the cameras, said last; of a picture without the path of its field."""
+    of_image = IMAGE.fullmatch(sentence)
+    return BadImage(of_image[1], "image") if of_image else BadRequest(sentence)
+
+
 def _make_opening(frames: Frames) -> pb.OpenStream:
     opening = pb.OpenStream(policy=pb.OpenStream.POLICY_BLOCK)
     opening.labels.label_set.names.extend(f"thing {number}" for number in range(frames.classes))
@@ -165,7 +174,7 @@ def _make_opening(frames: Frames) -> pb.OpenStream:
 
 def _make_image(service: Application, frames: Frames) -> pb.Image:
     if not frames.edge:
-        return pb.Image(encoded=frames.picture or draw_picture())
+        return pb.Image(encoded=draw_picture() if frames.picture is None else frames.picture)
     clip = service.runtime.clip
     views = int(_parameters(frames).get("views", 1))
     rows = np.random.default_rng(0).normal(size=(views, clip.dimension)).astype(np.float32)
