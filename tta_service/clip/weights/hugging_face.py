@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -40,14 +41,19 @@ TOKENIZERS = {32000: "timm/ViT-B-16-SigLIP", 250000: "timm/ViT-B-16-SigLIP-i18n-
 ENDS = 2, 49407  # an end token that is the largest one; 2 is what old configurations call it
 
 
-def is_readable(config: Path) -> bool:
-    """Whether it is the configuration of a CLIP or SigLIP of transformers."""
+def find_type(config: Path) -> str:
+    """The model_type of a configuration of transformers; "" where there is none."""
     try:
         content: Any = json.loads(config.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):
-        return False
+        return ""
     kind: object = content.get("model_type") if isinstance(content, dict) else None
-    return isinstance(kind, str) and kind in DEFAULTS
+    return kind if isinstance(kind, str) else ""
+
+
+def is_readable(config: Path) -> bool:
+    """Whether it is the configuration of a CLIP or SigLIP of transformers."""
+    return find_type(config) in DEFAULTS
 
 
 def describe(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -56,8 +62,8 @@ def describe(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     if kind not in DEFAULTS:
         raise ValueError(f"its model_type is {kind}; of transformers' models {' and '.join(DEFAULTS)} are read")
     seen, read = (
-        {**usual, **(content.get(part) or {})}
-        for usual, part in zip(DEFAULTS[kind], ("vision_config", "text_config"), strict=True)
+        _read_tower(content, part, usual)
+        for part, usual in zip(("vision_config", "text_config"), DEFAULTS[kind], strict=True)
     )
     text = {
         "context_length": read["max_position_embeddings"],
@@ -77,21 +83,45 @@ def describe(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {"model_cfg": described, "preprocess_cfg": {key: value for key, value in look.items() if value}}
 
 
+def _read_tower(content: Mapping[str, Any], part: str, usual: Mapping[str, Any]) -> dict[str, Any]:
+    """A tower's table, with what is usual where it says nothing. Raises `ValueError` for what no tower can have."""
+    given = content.get(part)
+    if not isinstance(given, dict | None):
+        raise ValueError(f"its {part} is {given!r}, no table")
+    tower = {**usual, **(given or {})}
+    for key, value in usual.items():
+        if isinstance(value, int | float) and key != "eos_token_id":
+            _check_number(f"{part}.{key}", tower[key], type(value))
+    if tower["hidden_size"] % tower["num_attention_heads"]:
+        sizes = f"{tower['hidden_size']}, no multiple of its num_attention_heads {tower['num_attention_heads']}"
+        raise ValueError(f"its {part}.hidden_size is {sizes}")
+    return tower
+
+
+def _check_number(name: str, value: Any, kind: type) -> Any:
+    """Gives it back. Raises `ValueError` unless it is a number above 0."""
+    if isinstance(value, bool) or not isinstance(value, int | kind) or not 0 < value < math.inf:
+        raise ValueError(f"its {name} is {value!r}, no {'whole ' if kind is int else ''}number above 0")
+    return value
+
+
 def _clip(
     content: Mapping[str, Any], seen: Mapping[str, Any], read: Mapping[str, Any], text: dict[str, Any]
 ) -> dict[str, Any]:
     quick = {tower["hidden_act"] == "quick_gelu" for tower in (seen, read)}
     if len(quick) == 2:
         raise ValueError(f"its towers have the activations {seen['hidden_act']} and {read['hidden_act']}")
-    if read["eos_token_id"] not in ENDS:
-        text |= {"pool_type": "eos", "eos_id": read["eos_token_id"]}
+    if (end := read["eos_token_id"]) not in ENDS:
+        if type(end) is not int or not 0 <= end < read["vocab_size"]:
+            raise ValueError(f"its text_config.eos_token_id is {end!r}, no word of its {read['vocab_size']}")
+        text |= {"pool_type": "eos", "eos_id": end}
     vision = {
         "image_size": seen["image_size"],
         "patch_size": seen["patch_size"],
         "head_width": seen["hidden_size"] // seen["num_attention_heads"],
         **_describe_tower(seen),
     }
-    width = content.get("projection_dim", 512)
+    width = _check_number("projection_dim", content.get("projection_dim", 512), int)
     return {"embed_dim": width, "vision_cfg": vision, "text_cfg": text, "quick_gelu": quick.pop()}
 
 
@@ -99,7 +129,8 @@ def _siglip(seen: Mapping[str, Any], read: Mapping[str, Any], text: dict[str, An
     vision = {"image_size": seen["image_size"], "timm_model_name": _register(seen)}
     vision |= {"timm_pool": "map", "timm_proj": "none"}
     text |= {"no_causal_mask": True, "pool_type": "last", "proj_bias": True}
-    described = {"embed_dim": read.get("projection_size") or read["hidden_size"], "init_logit_bias": -10}
+    width = _check_number("text_config.projection_size", read.get("projection_size") or read["hidden_size"], int)
+    described = {"embed_dim": width, "init_logit_bias": -10}
     return {**described, "vision_cfg": vision, "text_cfg": text}
 
 
