@@ -61,3 +61,22 @@ async def test_who_has_stored_too_much_is_answered_and_refused_lessons_and_resto
         await until(lambda: not room.used(owner))
         await both.rpc.parts.persistence.save_all()
         assert not await store.epoch("", "new") and room.used(owner) == 0  # it is larger than all that is allowed
+
+
+async def test_lessons_are_refused_as_well_where_the_whole_quota_is_smaller_than_a_record(tmp_path: Path):
+    store = FolderStore(tmp_path, 3600.0)
+    store.room = StoredBytes(100, 3600.0)
+    lesson = {"image": {"encoded": base64.b64encode(jpeg()).decode()}, "labels": SET, "label": "cat"}
+    async with open_transports(store=store) as both:
+        for count, path in enumerate(("/v1/sessions/gate/lessons", "/v1/groups/yard/lessons"), 1):
+            first = (await both.http.post(path, json={"lessons": [lesson]})).json()["results"][0]
+            assert "status" not in first and not first.get("stored")
+            for _ in range(3):
+                await both.rpc.parts.persistence.save_all(groups=True)
+                status = (await both.http.post(path, json={"lessons": [lesson]})).json()["results"][0]["status"]
+                assert "take 0 bytes" in status["message"] and "at most 100 are allowed" in status["message"]
+            assert store.room.refused == count  # once a record, however often it is tried
+        snapshot = (await both.rpc.stub.SnapshotSession(pb.SnapshotSessionRequest(session_id="gate"))).snapshot
+        same = await both.http.put("/v1/sessions/gate/snapshot?roll_back=true", content=to_json(snapshot))
+        assert (same.status_code, same.json()["quota"]) == (429, QUOTA)
+        assert f"this adds {len(snapshot.state)}" in same.json()["detail"]

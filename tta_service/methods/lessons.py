@@ -107,7 +107,7 @@ class LessonMethods(NeedsPermits):
         owner, group = current_caller().owner, required_group(request.lesson_group)
         site, sums = parse_sums(request, self._server_info)
         lessons = sum(int(one.counts.sum()) for one in sums)
-        self._persistence.check_room(owner)
+        self._persistence.check_room(owner, group=group)
         async with self._audit.change("sums_put", group=group, site=site, lessons=lessons):
             await self._persistence.load(owner, "", opening=True, group=group)
             began_anew = await self._teaching.sums.take(owner, group, site, sums)
@@ -118,7 +118,7 @@ class LessonMethods(NeedsPermits):
         self, caller: Caller, session_id: str, lesson: LessonRequest, group: str = ""
     ) -> LessonResult:
         """Teach one lesson."""
-        self._persistence.check_room(caller.owner)
+        self._persistence.check_room(caller.owner, session_id, group)
         async with self._audit.change("taught", session=session_id, group=group, label=lesson.label) as about:
             result = await self._teaching.teach(caller.owner, session_id, lesson, caller.client, group)
             about |= {"example": result.example, "replaced": result.replaced}

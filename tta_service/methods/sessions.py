@@ -110,7 +110,7 @@ class SessionMethods(NeedsPermits):
         async with self._audit.change("restored", session=request.snapshot.session_id) as about:
             with field_prefix("snapshot"):
                 owner, state = current_caller().owner, request.snapshot.state
-                self._persistence.check_room(owner)
+                self._persistence.check_room(owner, request.snapshot.session_id, size=len(state))
                 restored = await self._persistence.restore(owner, state, roll_back=request.roll_back)
             about |= {"session": restored.id, "epoch": restored.epoch, "lessons": restored.lessons}
         return pb.RestoreSessionResponse(session=make_session_info(restored))

@@ -20,6 +20,7 @@ from .group_sync import GroupSync
 from .handover import Handover
 from .snapshots import Snapshot, Snapshots
 from .stores.base import Store
+from .stores.records import name_of
 from .takeover import Takeover
 from .write_behind import WriteBehind, is_due
 
@@ -126,10 +127,13 @@ class SessionPersistence:
             raise stored.lost
         return stored_group and stored.epoch > 0 and stored.lessons >= changes
 
-    def check_room(self, owner: str, more: int = 1) -> None:
-        """Raises `Overloaded` where the store has no room for so many bytes more of the owner's."""
-        if self.store and self.store.room:
-            self.store.room.check(self._snapshots.codec.tag(owner), more)
+    def check_room(self, owner: str, id: str = "", group: str = "", size: int = 0) -> None:
+        """Raises `Overloaded` where the store has no room for a session of that `size`, or for what it refused."""
+        if self.store and (room := self.store.room):
+            tag, session = self._snapshots.codec.tag(owner), self._registry.get(owner, id) if id else None
+            group = session.group.id if session and session.group else group
+            refused = () if size else (name_of(owner, one) for one in (id, group))
+            room.check(tag, room.growth(tag, name_of(owner, id), size), refused)
 
     def make_eraser(self, label_sets: LabelSets) -> OwnerEraser:
         """What deletes all of an owner, in the store too."""

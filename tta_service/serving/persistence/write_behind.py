@@ -95,15 +95,16 @@ class WriteBehind:
             stored.unanswered.add(record.state[:MAC])
             return
         except OutOfRoom:
-            stored.refused = record.state
+            stored.refused = size
             return
         self._ended.discard(session)
         stored.record(snapshot.epoch, frames, size, lessons)
 
     def _is_out_of_room(self, session: Session) -> bool:
         """Whether the owner still lacks the room for what was refused: then no snapshot is made in vain."""
-        refused, room = session.stored.refused, self._store.room
-        return bool(refused and room and not room.fits(name_of(session.owner, session.id), refused))
+        if not (room := self._store.room) or not 0 < session.stored.refused <= session.bytes:
+            return False
+        return room.still_refuses(self._snapshots.codec.tag(session.owner), name_of(session.owner, session.id))
 
     async def overwrite(self, session: Session) -> None:
         """Takes a session over that was restored from a snapshot: the store gets that state, whatever it holds."""

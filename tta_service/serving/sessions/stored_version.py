@@ -21,7 +21,7 @@ class StoredVersion:
     queued: bool = False  # a write waits
     restoring: bool = False  # a snapshot was restored here, and its claim waits
     unanswered: set[State] = field(default_factory=set[State])  # states that the store may have got without saying so
-    refused: State = b""  # for which its owner had no room in the store
+    refused: int = 0  # bytes of the session when its owner had no room for it in the store; 0: it had
     deleted: bool = False  # there was a record, and it went with the session
     lost: TTAError | None = None  # why a write was refused: another server has the session
 
@@ -29,4 +29,4 @@ class StoredVersion:
         """The store holds this state now."""
         self.epoch, self.frames, self.bytes, self.lessons = epoch, frames, bytes, lessons
         self.unanswered.clear()
-        self.refused = b""
+        self.refused = 0

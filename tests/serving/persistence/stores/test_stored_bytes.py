@@ -61,6 +61,30 @@ def test_a_record_that_does_not_grow_is_always_written():
     assert room.fits("old", b"from before encryption" * 9000)
 
 
+def test_a_refused_record_counts_once_and_keeps_its_place_refused_until_it_fits(caplog: pytest.LogCaptureFixture):
+    clock = Clock()
+    room = StoredBytes(10_000, keep=100_000.0, clock=clock)
+    room.put("cam-1", {"": record("ann", 9000)})
+    large, size = record("ann", 3000), len(record("ann", 3000))
+    for _ in range(3):
+        assert not room.fits("cam-2", large) and room.still_refuses(ANN, "cam-2")
+        clock.now += 60.0
+    assert room.refused == 1 and not room.fits("cam-3", large) and room.refused == 2
+    assert (
+        f"cam-2, of {size} bytes, is not written: its owner has {room.used(ANN)}, and {QUOTA} is 10000" in caplog.text
+    )
+    with pytest.raises(Overloaded, match=f"this adds {size}, and at most 10000"):
+        room.check(ANN, places=["cam-1", "cam-2"])
+    room.check(ANN, places=["cam-1", "cam-4"])
+    room.drop("cam-1")
+    assert not room.still_refuses(ANN, "cam-2") and room.fits("cam-2", large)
+    room.check(ANN, places=["cam-2"])
+    room.put("cam-2", {"": large})
+    assert not room.fits("cam-2", record("ann", 12_000)) and room.refused == 3
+    clock.now += 1000.0  # nobody has tried since
+    room.check(ANN, places=["cam-2"])
+
+
 async def test_every_store_keeps_to_the_quota_and_counts_what_it_finds(where: str):
     store = await open_store(where, 3600.0)
     store.room = StoredBytes(10_000, 3600.0)
