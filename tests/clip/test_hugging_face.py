@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from huggingface_hub import constants
+from safetensors.torch import load_file
 
 from tests.clip.hugging_face import KINDS, compute, draw, features, tokens, write_folder
 from tests.clip.small import pixels
@@ -16,6 +17,7 @@ from tta_service.clip import CannotLoad
 from tta_service.clip.image.vit_adapters import take_apart
 from tta_service.clip.load import load
 from tta_service.clip.weights.checkpoint import load_model
+from tta_service.clip.weights.renaming import PARTS, convert
 from tta_service.core.labels import LabelSet
 
 
@@ -114,6 +116,55 @@ def test_a_folder_of_another_model_of_transformers_is_told_from_an_empty_one(tmp
         (tmp_path / "config.json").write_text(content)
         with pytest.raises(CannotLoad, match=r"its config\.json is of no CLIP or SigLIP of transformers"):
             load(f"local-dir:{tmp_path}", device="cpu")
+
+
+def test_another_model_of_transformers_is_named_however_it_is_given(tmp_path: Path):
+    folder = write_folder("openai", tmp_path)
+    change(folder, model_type="siglip2")
+    ways: tuple[dict[str, Any], ...] = (
+        {"name": f"local-dir:{folder}"},
+        {"checkpoint": str(folder / "model.safetensors")},
+    )
+    for given in ways:
+        with pytest.raises(CannotLoad, match=r"no CLIP or SigLIP of transformers: it says siglip2$"):
+            load(**given, device="cpu")
+
+
+@pytest.mark.parametrize("kind", ["openai", "siglip"])
+def test_a_missing_weight_is_told_by_the_name_that_the_file_would_have(tmp_path: Path, kind: str):
+    state = load_file(write_folder(kind, tmp_path) / "model.safetensors")
+    told = set[str]()
+    for name in state:
+        try:
+            convert({key: value for key, value in state.items() if key != name})
+        except ValueError as error:
+            assert str(error) == f"it has no {name}"
+            told.add(name)
+    assert {name for name in told if "self_attn" not in name} == set(PARTS[kind == "siglip"])
+    assert any("k_proj" in name for name in told) and any("v_proj" in name for name in told)
+
+
+def test_weights_in_parts_are_told_from_a_choice_of_weights(tmp_path: Path):
+    folder = write_folder("openai", tmp_path)
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    load(f"local-dir:{folder}", device="cpu")
+    (folder / "model-00001-of-00001.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    ways: tuple[dict[str, Any], ...] = (
+        {"name": f"local-dir:{folder}"},
+        {"checkpoint": str(folder / "model-00001-of-00002.safetensors")},
+    )
+    for given in ways:
+        with pytest.raises(CannotLoad, match=r"model-00001-of-00002.safetensors .* it is one part of several; save"):
+            load(**given, device="cpu")
+
+
+def test_a_model_without_a_look_of_its_own_says_so_in_terms_of_transformers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    folder = write_folder("openai", tmp_path)
+    (folder / "preprocessor_config.json").unlink()
+    load(f"local-dir:{folder}", device="cpu")
+    assert "config.json has no preprocessor_config.json beside it with image_mean and image_std: " in caplog.text
 
 
 @pytest.mark.parametrize(

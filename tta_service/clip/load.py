@@ -10,7 +10,6 @@ from typing import Any
 
 import open_clip
 import torch
-from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
 from ..core.reducer import Reducer
 from . import CannotLoad, pocket, wrap_errors
@@ -18,14 +17,11 @@ from .encoder_config import make_encoder_config
 from .model import FrozenCLIP
 from .plugin import run_plugin
 from .weights import hugging_face
-from .weights.checkpoint import LoadedModel, from_files, load_tokenizer, require_weights
+from .weights.checkpoint import OURS, LoadedModel, find_weights, from_files, load_tokenizer, require_weights
 from .weights.config import CONFIG, TOML, find_config, find_disagreement, read_model_config
 from .weights.hub import find_cached, find_cached_weights, require_hub
 
 POCKET, LOCAL, HUB = "pocket", "local-dir:", "hf-hub:"
-NEITHER = "; its config.json is of no CLIP or SigLIP of transformers"
-OURS = HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
-WEIGHTS = {".safetensors", ".bin", ".pt", ".pth"}
 
 
 def load(
@@ -66,10 +62,10 @@ def load_parts(name: str, pretrained: str, checkpoint: str, config: str, plugin:
         return _from_file(Path(checkpoint), name, config), Path(checkpoint).stem
     if config:
         folder = _require_file(config).resolve().parent
-        return _from_file(_find_weights(folder), name, config), folder.name
+        return _from_file(find_weights(folder), name, config), folder.name
     if name.startswith(LOCAL):
         described = _describe_folder(name)
-        return from_files(described, _find_weights(described.parent)), described.parent.resolve().name
+        return from_files(described, find_weights(described.parent)), described.parent.resolve().name
     if name == POCKET:
         with as_file(files(pocket)) as folder:
             return from_files(folder / CONFIG, folder / "pocket.safetensors"), name
@@ -101,7 +97,8 @@ def _from_file(weights: Path, name: str, config: str) -> LoadedModel:
         return from_files(_describe_folder(name), weights)
     if name == POCKET:
         advice = f"put the {CONFIG} or {TOML} that describes {weights.name} beside it, or name one with --model-config"
-        raise CannotLoad(f"{advice}, or its architecture with --model", "checkpoint")
+        advice += f", or its architecture with --model{hugging_face.tell_other(weights.parent)}"
+        raise CannotLoad(advice, "checkpoint")
     _check_name(name)
     tags = open_clip.list_pretrained_tags_by_model(name)
     preprocess = open_clip.get_pretrained_cfg(name, tags[0]) if tags else None  # mean and deviation of its pixels
@@ -115,19 +112,9 @@ def _describe_folder(name: str) -> Path:
     folder = Path(name.removeprefix(LOCAL)).expanduser()
     config = find_config(folder)
     if config is None:
-        other = NEITHER if (folder / hugging_face.CONFIG).is_file() else ""
+        other = hugging_face.tell_other(folder)
         raise CannotLoad(f"{name}: there is no {folder / CONFIG}, nor a {TOML}{other}", "model")
     return config
-
-
-def _find_weights(folder: Path) -> Path:
-    """The weights file with the usual name, or the only one."""
-    usual = [folder / name for name in (*OURS, *hugging_face.WEIGHTS) if (folder / name).is_file()]
-    found = usual or sorted(file for file in folder.iterdir() if file.suffix in WEIGHTS)
-    if not usual and len(found) != 1:
-        names = f"{len(found)} files of weights ({', '.join(file.name for file in found)})" if found else "no weights"
-        raise CannotLoad(f"{folder} holds {names}; give one with --checkpoint", "model")
-    return found[0]
 
 
 def _find_architecture(name: str) -> Mapping[str, Any]:

@@ -10,19 +10,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import open_clip
+from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 from open_clip.factory import load_checkpoint, load_state_dict
 from open_clip.transform import PreprocessCfg
 from torch import Tensor
 
 from .. import CannotLoad, wrap_errors
 from ..text.tokenize import TrainedVocabulary, make_vocabulary
+from . import hugging_face
 from .config import read_model_config
-from .file_format import why_not_weights
+from .file_format import is_part, why_not_weights
 from .hub import find_cached, require_hub
 from .hugging_face import TOKENIZER
 from .renaming import convert, is_foreign
 
 log = logging.getLogger(__name__)
+OURS = HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
+SUFFIXES = {".safetensors", ".bin", ".pt", ".pth"}
 ROWS, VALUES, WEIGHT = (f"text.token_embedding.{part}" for part in ("rows", "values", "weight"))
 WORDS = "text.taught_words"  # keys of trained words of several tokens (`tokenize.word_key`)
 
@@ -54,7 +58,11 @@ def load_model(config: Path, weights: Path) -> tuple[Any, dict[str, Any], Traine
     content = read_model_config(config)
     if missing := {"mean", "std"} - content.get("preprocess_cfg", {}).keys():
         why = "pixels are normalised as for OpenAI's CLIP, and a model that was trained otherwise answers worse"
-        log.warning("%s has no preprocess_cfg with %s: %s", config, " and ".join(sorted(missing)), why)
+        if hugging_face.is_readable(config):
+            what = f"no {hugging_face.PIXELS} beside it with " + " and ".join(f"image_{one}" for one in sorted(missing))
+        else:
+            what = f"no preprocess_cfg with {' and '.join(sorted(missing))}"
+        log.warning("%s has %s: %s", config, what, why)
     with wrap_errors(f"{weights.name} does not fit {config}", "checkpoint"):
         state: dict[str, Any] = load_state_dict(str(weights))  # type: ignore[assignment]
         converted = convert(state) if is_foreign(state) else {}
@@ -68,6 +76,18 @@ def load_model(config: Path, weights: Path) -> tuple[Any, dict[str, Any], Traine
         else:
             model.load_state_dict(expand_token_embedding(state, model.vocab_size))
     return model, content, make_vocabulary(state[ROWS], state.get(WORDS)) if ROWS in state else None
+
+
+def find_weights(folder: Path) -> Path:
+    """The weights file with the usual name, or the only one. Raises `CannotLoad`."""
+    usual = [folder / name for name in (*OURS, *hugging_face.WEIGHTS) if (folder / name).is_file()]
+    found = usual or sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES)
+    for part in filter(is_part, found):
+        require_weights(part)  # which tells what to do
+    if not usual and len(found) != 1:
+        names = f"{len(found)} files of weights ({', '.join(file.name for file in found)})" if found else "no weights"
+        raise CannotLoad(f"{folder} holds {names}; give one with --checkpoint", "model")
+    return found[0]
 
 
 def require_weights(file: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -19,6 +20,8 @@ OTHERS = {b"%PDF": "a PDF document", b"\xff\xd8\xff": "a picture", b"\x89PNG": "
 
 def why_not_weights(file: Path) -> str:
     """Why the file cannot be weights, by its first bytes; "" when it may be. Raises OSError."""
+    if is_part(file):
+        return "it is one part of several; save_pretrained(..., max_shard_size='100GB') of transformers writes one file"
     size = file.stat().st_size
     with file.open("rb") as opened:
         head = opened.read(1024)
@@ -35,6 +38,12 @@ def why_not_weights(file: Path) -> str:
     if not any(byte < 9 or 13 < byte < 32 for byte in head):  # no control characters
         return "it is text"
     return "it is not in the format that its name tells" if file.suffix == SAFE else ""
+
+
+def is_part(file: Path) -> bool:
+    """Whether it is one of several files of weights, such as model-00001-of-00002.safetensors."""
+    total = re.search(r"-\d{5}-of-(\d{5})$", file.stem)
+    return total is not None and int(total[1]) > 1
 
 
 def _recognise(head: bytes) -> str:

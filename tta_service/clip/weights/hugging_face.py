@@ -56,6 +56,15 @@ def is_readable(config: Path) -> bool:
     return find_type(config) in DEFAULTS
 
 
+def tell_other(folder: Path) -> str:
+    """The end of a sentence: whose configuration lies there instead; "" where there is none."""
+    config = folder / CONFIG
+    if not config.is_file():
+        return ""
+    kind = find_type(config)
+    return "; its config.json is of no CLIP or SigLIP of transformers" + (f": it says {kind[:50]}" if kind else "")
+
+
 def describe(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """open_clip's configuration of a model whose config.json and tokenizer lie in `folder`. Raises `ValueError`."""
     kind = str(content["model_type"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -37,14 +37,28 @@ _TIMM = (
 )
 
 
+PARTS = {  # what is renamed by its whole name, by whether it is a SigLIP
+    False: ("visual_projection.weight", "text_projection.weight"),
+    True: (
+        *(f"vision_model.head.{name}" for name in ("probe", "attention.in_proj_weight", "attention.in_proj_bias")),
+        "vision_model.embeddings.position_embedding.weight",
+        *("text_model.head.weight", "text_model.head.bias", "logit_scale", "logit_bias"),
+    ),
+}
+
+
 def is_foreign(state: Mapping[str, Tensor]) -> bool:
     """Whether weights have transformers' names."""
     return any(key.startswith("vision_model.") for key in state)
 
 
 def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights under open_clip's names: those of `CLIP`, or of `CustomTextCLIP` with timm's tower for a SigLIP."""
+    """Weights under open_clip's names: those of `CLIP`, or of `CustomTextCLIP` with timm's tower for a SigLIP.
+
+    Raises `ValueError` for weights without one that becomes another; the model misses others.
+    """
     siglip = any(key.startswith("vision_model.head.") for key in state)
+    _require(state, PARTS[siglip])
     prefixes = {"vision_model.": "visual.trunk.", "text_model.": "text."} if siglip else {}
     prefixes = {"vision_model.": "visual.", "text_model.": ""} | prefixes
     converted: dict[str, Tensor] = {}
@@ -59,12 +73,18 @@ def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return _siglip_parts(converted) if siglip else _clip_parts(converted)
 
 
+def _require(state: Mapping[str, Tensor], names: Iterable[str]) -> None:
+    if missing := [name for name in names if name not in state]:
+        raise ValueError(f"it has no {' and no '.join(missing)}")
+
+
 def _join(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Queries, keys and values as one matrix, and no list of positions, which is no weight."""
     joined = {key: value for key, value in state.items() if not key.endswith("position_ids")}
     for key in [key for key in joined if ".self_attn.q_proj." in key]:
-        parts = [joined.pop(key.replace(".q_proj.", f".{part}_proj.")) for part in "qkv"]
-        joined[key.replace(".q_proj.", ".qkv.")] = torch.cat(parts)
+        parts = [key.replace(".q_proj.", f".{part}_proj.") for part in "qkv"]
+        _require(joined, parts)
+        joined[key.replace(".q_proj.", ".qkv.")] = torch.cat([joined.pop(part) for part in parts])
     return joined
 
 
