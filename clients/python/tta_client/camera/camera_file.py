@@ -15,7 +15,7 @@ from .masking import mask_secrets
 from .parser import Parser, build_parser
 from .text import describe_unreadable, make_printable
 
-FOR_ALL = (
+FOR_ALL = (  # options of the command alone
     "json",
     "show",
     "show_port",
@@ -24,7 +24,7 @@ FOR_ALL = (
     "encode_on_device",
     "strict",
     "show_completion",
-)  # of the command
+)
 IN_ONE = "labels", "strategy"  # lists that are one word, with commas
 
 

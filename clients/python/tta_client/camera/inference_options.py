@@ -39,8 +39,8 @@ def make_inference_model(
             raise ValueError(f"--protocol oip takes no --{name.replace('_', '-')}")
     if not options.model:
         raise ValueError("--protocol oip needs a --model, the name that the server has for it")
-    said = {"labels": ",".join(labels), "strategy": options.strategy, "seed": options.seed}
-    said |= {"lesson_group": options.lesson_group}
-    given = {name: value for name, value in said.items() if value not in ("", None)}
+    parsed = {"labels": ",".join(labels), "strategy": options.strategy, "seed": options.seed}
+    parsed |= {"lesson_group": options.lesson_group}
+    given = {name: value for name, value in parsed.items() if value not in ("", None)}
     under_way = 1 if options.session else options.buffer or 2
     return Model(options.model, options.input, options.top_k or 0, given | dict(parameters), options.session, under_way)

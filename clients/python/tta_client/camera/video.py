@@ -59,9 +59,9 @@ class VideoSource:
         """
         av = import_package("av", "PyAV", "video")
         timeout = (self.open_seconds, self.read_seconds) if "://" in self.url else None
-        at, container, began = self.url if timeout else f"file:{self.url}", None, time.monotonic()
+        location, container, began = self.url if timeout else f"file:{self.url}", None, time.monotonic()
         try:
-            with av.open(at, options=self._options(), timeout=timeout, **find_decoder(self.decoder)) as container:
+            with av.open(location, options=self._options(), timeout=timeout, **find_decoder(self.decoder)) as container:
                 if not container.streams.video:
                     raise OSError(f"{self.name} holds no video")
                 if container.streams.video[0].codec_context is None:
@@ -77,7 +77,7 @@ class VideoSource:
             raise self._explain(error, container is not None, time.monotonic() - began) from None
 
     def _explain(self, error: Any, opened: bool, seconds: float) -> OSError:
-        """What a person is told; FFmpeg's word for a camera that takes the connection and is silent may be any."""
+        """The error for the caller. FFmpeg has several for a camera that takes the connection and is silent."""
         from av.error import ExitError, InvalidDataError
 
         limit = self.read_seconds if opened else self.open_seconds

@@ -76,6 +76,16 @@ def test_a_webhook_can_tell_who_has_sent_it() -> None:
     assert unsigned["webhook-id"] == headers["webhook-id"] and "webhook-signature" not in unsigned
 
 
+def test_user_and_password_of_a_webhook_s_url_are_its_login() -> None:
+    with receive() as (url, accepted):
+        address = url.replace("://", "://me:h%40sh@")
+        make_sink(f"webhook:{address}", "gate", ()).deliver(events("cat"))
+        with pytest.raises(ValueError, match=r"^--sink webhook:http://\*\*\*@.*: a token and a user are two logins"):
+            make_sink(f"webhook:{address}#token=t.1", "gate", ())
+    ((headers, _),) = accepted
+    assert headers["authorization"] == f"Basic {base64.b64encode(b'me:h@sh').decode()}"
+
+
 @pytest.mark.parametrize("status", [304, 400, 404, 500, 301, 302, 303, 307, 308])
 def test_anything_but_2xx_is_a_failure_and_no_redirect_is_followed(status: int) -> None:
     with receive(lambda number: status) as (url, accepted), pytest.raises(OSError, match=f"it answers {status}"):

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from ..masking import mask_secrets
 from .target import Target
@@ -33,17 +34,24 @@ class WebhookSink:
     """Posts `{"events": […]}`. A reply of 2xx means that they have arrived; anything else, that they have not.
 
     With a secret the headers webhook-id, webhook-timestamp and webhook-signature tell the receiver that nobody else has
-    written or changed them. With a token each request has it as `Authorization: Bearer`.
+    written or changed them. With a token each request has it as `Authorization: Bearer`, with a user and a password in
+    the URL these as `Authorization: Basic`.
     """
 
     def __init__(self, target: Target) -> None:
         """Raises ValueError, OSError."""
-        self._url = target.address
-        if not self._url.startswith(("http://", "https://")):
+        if not target.address.startswith(("http://", "https://")):
             raise ValueError(f"--sink {target.name}: a webhook is a URL, http:// or https://")
-        target.host(443)
+        _, _, user, password = target.host(443)
+        parts = urlsplit(target.address)
+        self._url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))  # urllib knows no user in a URL
         self.batch = target.number("batch", 100, 1, 1000)
-        self._timeout, self._token = target.number("timeout", 10, 1, 300), target.secret("token")
+        self._timeout, token = target.number("timeout", 10, 1, 300), target.secret("token")
+        if token and (user or password):
+            raise ValueError(f"--sink {target.name}: a token and a user are two logins; give one of them")
+        self._login = f"Bearer {token}" if token else ""
+        if user or password:
+            self._login = f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
         self._key = _read_key(target.secret("secret"), target)
 
     def deliver(self, events: Sequence[Mapping[str, Any]]) -> None:
@@ -64,8 +72,8 @@ class WebhookSink:
     def _headers(self, events: Sequence[Mapping[str, Any]], body: bytes) -> dict[str, str]:
         ids = hashlib.sha256("".join(event["id"] for event in events).encode()).hexdigest()[:32]
         headers = {"Content-Type": "application/json", "User-Agent": "tta-camera", "webhook-id": f"msg_{ids}"}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+        if self._login:
+            headers["Authorization"] = self._login
         if self._key:
             stamp = str(int(time.time()))
             signed = b".".join((headers["webhook-id"].encode(), stamp.encode(), body))
