@@ -268,6 +268,19 @@ async def test_a_folder_uses_threads_of_its_own_and_names_what_is_wrong(tmp_path
         await store.epoch("ann", "cam1")
 
 
+async def test_nothing_counts_as_erased_in_a_folder_that_is_gone(tmp_path: Path):
+    store = FolderStore(tmp_path / "store", 3600.0)
+    await store.write("ann", "cam", Stored(1, "a:1", b"x"), after=0)
+    (tmp_path / "store").rename(tmp_path / "elsewhere")
+    with pytest.raises(NotReady):  # the first that notices
+        await store.erase(lambda state: True)
+    (tmp_path / "elsewhere").rename(tmp_path / "store")
+    await store.close()
+    again = FolderStore(tmp_path / "store", 3600.0)
+    assert await again.erase(lambda state: True) == 1
+    await again.close()
+
+
 @pytest.fixture
 async def redis_store(redis_url: str) -> AsyncIterator[Store]:
     make_empty(redis_url).close()

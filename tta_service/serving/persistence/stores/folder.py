@@ -20,7 +20,7 @@ from ..signing import FORMAT
 from .base import Store
 from .faults import to_not_ready
 from .folder_clock import FolderClock
-from .folder_files import list_names, put_files, read_files, remove, version_of, write_file
+from .folder_files import find_files, list_names, put_files, read_files, remove, version_of, write_file
 from .records import DAMAGED, UNOWNED, Stored, check_formats, format_of_record, lifetime
 from .signed_records import LIMIT, Change
 
@@ -94,16 +94,16 @@ class FolderStore(Store):
         await self._run(self._set_aside, self._folder / f"{name}.session")
 
     async def _session_names(self) -> Sequence[str]:
-        return await self._run(lambda: [file.stem for file in self._folder.glob("*.session")])
+        return [file.stem for file in await self._run(find_files, self._folder, "*.session")]
 
     async def _group_names(self) -> Sequence[str]:
-        return await self._run(lambda: [records.stem for records in self._folder.glob("*.lessons")])
+        return [records.stem for records in await self._run(find_files, self._folder, "*.lessons")]
 
     async def _drop_group(self, group: str) -> None:
         await self._in_folder(group, shutil.rmtree, None)
 
     async def _drop_aside(self) -> None:
-        await self._run(lambda: [remove(file) for file in self._folder.glob(f"*{ASIDE}")])
+        await self._run(lambda: [remove(file) for file in find_files(self._folder, f"*{ASIDE}")])
 
     async def names(self, group: str) -> set[str]:
         return await self._in_folder(group, lambda folder: list_names(folder, self._clock.now()), set())

@@ -27,6 +27,12 @@ def version_of(file: Path) -> tuple[int, ...] | None:
     return None
 
 
+def find_files(folder: Path, pattern: str) -> list[Path]:
+    """All of that pattern. Raises OSError when the folder is gone, in which a search would find nothing."""
+    folder.stat()
+    return list(folder.glob(pattern))
+
+
 def remove(file: Path) -> None:
     """A file, or a folder with all that is in it; there need not be one."""
     if file.is_dir():
