@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -62,9 +63,39 @@ print(json.dumps({
 }))
 """
 
+MEANWHILE = """
+import json, sys
+import tta_service.clip
+from tta_service.clip import import_hook
 
-def run(program: str) -> object:
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+name, folder = sys.argv[1:]
+import_hook.TAKEN["takes"] = next(taken for taken in import_hook.TAKEN.values() if taken[0] == name)
+sys.path.insert(0, folder)
+import takes
+
+print(json.dumps([*takes.found, all(hasattr(sys.modules[part], "__file__") for part in (name, "torch._dynamo"))]))
+"""
+TAKES = """
+import threading
+
+found = []
+
+
+def look():
+    import torch._dynamo.config
+    from torch._dynamo.utils import counters
+
+    found.extend([torch._dynamo.config.__name__, type(counters).__name__])
+
+
+other = threading.Thread(target=look)
+other.start()
+other.join()
+"""
+
+
+def run(program: str, *arguments: str) -> object:
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -85,3 +116,10 @@ def test_the_compiler_is_there_for_whoever_wants_it_afterwards():
         "really disabled": True,
         "runs": [2.0, 2.0],
     }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["torch._dynamo", "torch._dynamo.utils"])
+def test_another_thread_has_the_compiler_meanwhile(tmp_path: Path, name: str):
+    (tmp_path / "takes.py").write_text(TAKES)
+    assert run(MEANWHILE, name, str(tmp_path)) == ["torch._dynamo.config", "defaultdict", True]

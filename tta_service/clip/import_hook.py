@@ -19,7 +19,7 @@ from typing import Any
 
 def is_compile_supported(device_type: object) -> bool:
     """That of `torch._dynamo.utils`."""
-    return import_module("torch._dynamo.utils").is_compile_supported(device_type)
+    return import_module(f"{PACKAGE}.utils").is_compile_supported(device_type)
 
 
 def disable(function: Callable[..., Any], *options: Any, **named: Any) -> Callable[..., Any]:
@@ -27,16 +27,17 @@ def disable(function: Callable[..., Any], *options: Any, **named: Any) -> Callab
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        compiler = sys.modules.get("torch._dynamo")
+        compiler = sys.modules.get(PACKAGE)
         return (compiler.disable(function, *options, **named) if compiler else function)(*args, **kwargs)
 
     run.__dict__["_torchdynamo_disable"] = True  # by which the compiler knows such functions
     return run
 
 
+PACKAGE = "torch._dynamo"
 TAKEN = {  # module that is imported -> module that it takes the function from, and the function
-    "torchvision.ops.roi_align": ("torch._dynamo.utils", is_compile_supported),  # torchvision 0.29
-    "timm.models.naflexvit": ("torch._dynamo", disable),  # through torch.compiler; timm 1.0.31
+    "torchvision.ops.roi_align": (f"{PACKAGE}.utils", is_compile_supported),  # torchvision 0.29
+    "timm.models.naflexvit": (PACKAGE, disable),  # through torch.compiler; timm 1.0.31
 }
 
 
@@ -62,7 +63,7 @@ class WithoutCompiler(MetaPathFinder):
 
 @contextmanager
 def _stand_in(name: str, function: Callable[..., Any]) -> Iterator[None]:
-    """A module with that function alone; whoever asks for more gets the real one."""
+    """A module with that function alone; whoever asks for more, in whatever thread, gets the real one."""
     module: Any = ModuleType(name)
 
     def remove() -> None:
@@ -70,13 +71,13 @@ def _stand_in(name: str, function: Callable[..., Any]) -> Iterator[None]:
             del sys.modules[name]
 
     def find(attribute: str) -> Any:
-        if attribute.startswith("__"):
+        if attribute.startswith("__") and (name, attribute) != (PACKAGE, "__path__"):  # which its modules are found by
             raise AttributeError(attribute)
         remove()
         return getattr(import_module(name), attribute)
 
     module.__dict__.update({function.__name__: function, "__getattr__": find})
-    sys.modules[name] = module
+    sys.modules.setdefault(name, module)  # another thread may have begun to load the real one
     try:
         yield
     finally:
