@@ -227,11 +227,13 @@ def test_no_result_has_the_secret_of_a_url(
         f"{web}/a.jpg?token=HUSH2",
         f"{web}/clip.mp4?key=HUSH3",
         f"{web}/b.jpg?pin=HUSH4",
+        f"{web}/b.mp4#HUSH5",
     )
     written = list[str]()
     for out in (["--json"], ["--out", "r.csv"], ["--out", "r.csv"]):
         code, lines, error = run(*words, "--every", "0.2", *out)
         assert code == 2 and "b.jpg?pin=***: it answers 404" in error
+        assert error.count(f"{web}/b.mp4#***: ") == 1
         written += [*lines, error]
     rows = list(csv.DictReader((tmp_path / "r.csv").open(newline="")))
     assert len(rows) == 5 and rows[1]["file"] == f"{web}/a.jpg?token=*** (2)"  # a second run adds nothing

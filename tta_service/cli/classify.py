@@ -159,4 +159,5 @@ def _open_progress(inputs: Iterable[Input]) -> Iterator[Callable[[], None]]:
 def _report_unread(unread: list[str], file: str, error: Exception) -> None:
     unread.append(file)
     message = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    message = message.removeprefix(f"{file}: ")  # a video names itself
     print(f"tta-service: {without_secrets(f'{file}: {message}', file)}", file=sys.stderr)
