@@ -104,11 +104,12 @@ class AdaptationService(EmbeddingMethods, LabelSetMethods, SessionMethods, Lesso
         async with self._persistence.use(owner, stored, parsed.request.group):
             try:
                 report = await self._classify(parsed.request)
-                if stored:
-                    await self._persistence.before_reply(owner, stored)
-                return make_response(report, parsed.top_k, self._server_info), report
+                response = make_response(report, parsed.top_k, self._server_info)
             except TTAError as error:
                 raise parsed.origin.locate(error) from error
+        if stored:  # not before the block's end, for which a session waits that leaves
+            await self._persistence.before_reply(owner, stored)
+        return response, report
 
     async def ClassifyStream(
         self, request_iterator: AsyncIterator[pb.ClassifyStreamRequest], context: Context

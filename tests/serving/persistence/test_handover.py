@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.patience import PATIENCE
+from tests.rpc.conftest import busy, open_harness, options, question, until
 from tests.serving.persistence.stores.test_stores import share_fakeredis
 from tests.serving.persistence.test_service import Server, server
 from tta_service.core.errors import SessionMoved
@@ -61,6 +62,27 @@ async def test_frames_in_progress_are_part_of_it():
         await answer(one, 1)
         here, there = await asyncio.gather(answer(one, 2), answer(two, 3))
         assert {here.session.frames, there.session.frames} == {2, 3}
+
+
+async def test_a_frame_in_progress_while_the_server_drains_is_part_of_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tta_service.serving.persistence.handover.SOON", PATIENCE)
+    shared, ask = share_fakeredis(), question(options=options("tda"), session_id="cam")
+    async with open_harness(store=shared.one) as one, open_harness(store=shared.two) as two:
+        listening = asyncio.create_task(one.parts.persistence.answer_others())
+        asker = asyncio.create_task(two.parts.persistence.answer_others())
+        await until(lambda: shared.client.pubsub_numsub("tta:asked")[0][1] == 2)
+        await one.stub.Classify(ask)
+        one.parts.persistence.drain()
+        handover = one.parts.persistence.handover
+        async with busy(one):
+            here = asyncio.ensure_future(one.stub.Classify(ask))
+            await until(lambda: one.parts.admission.running_requests > 0)
+            there = asyncio.ensure_future(two.stub.Classify(ask))
+            await until(lambda: bool(handover and handover.leaving))
+        assert ((await here).session.frames, (await there).session.frames) == (2, 3)
+        for task in (listening, asker):
+            task.cancel()
+        await asyncio.gather(listening, asker, return_exceptions=True)
 
 
 async def test_calls_at_both_servers_by_turns_lose_nothing():
