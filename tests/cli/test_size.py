@@ -18,6 +18,7 @@ from tests.cli.conftest import Run
         (["--strategy", "zero", "--param", "keep=7"], "--param: "),
         (["--strategy", "zero", "--param", "keep"], "--param: "),
         (["--reducer", "nothing"], "--reducer: "),
+        (["--edge", "--reducer", "tome"], "--reducer: features made on the device"),
         (["--picture", "missing.jpg"], "--picture: cannot read missing.jpg"),
     ],
 )

@@ -35,12 +35,9 @@ def export_edge(
         chosen |= {"precision": "float32", "runtime": "eager"}
     clip = load(**chosen, exportable=True)
     written = export(clip, strategies, file, int8=int8)
-    likeness = (
-        f"{written.equal:.1%} of answers to {written.rows} views as {clip.name} has them, cosine {written.cosine:.5f}"
-    )
-    print(f"{file}: {written.size / 1e6:.1f} MB, {likeness} at the least, fingerprint {clip.fingerprint}")
+    alike = f"{written.equal:.1%} of answers to {written.rows} views as {clip.name} has them"
+    least = f"cosine {written.cosine:.5f} at the least"
+    print(f"{file}: {written.size / 1e6:.1f} MB, {alike}, {least}, fingerprint {clip.fingerprint}")
     if not written.agrees:
-        sentence = (
-            f"less than {EQUAL:.1%} of answers, or a cosine below {COSINE}: cameras with this file answer otherwise"
-        )
-        print(f"tta-service: {sentence} than the service", file=sys.stderr)
+        why = f"less than {EQUAL:.1%} of answers, or a cosine below {COSINE}"
+        print(f"tta-service: {why}: cameras with this file answer otherwise than the service", file=sys.stderr)

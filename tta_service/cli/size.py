@@ -41,7 +41,8 @@ def size(
 
     And what would make it less: fewer views, early stopping, int8, token reduction, cameras that encode.
     """
-    parameters = _check(strategy, param or [], views, reducer)
+    parameters = _check(strategy, param or [], views)
+    _check_reducer(reducer, edge)
     file = _read(picture) if picture else None
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else it tells of every process that is started
     from joblib import cpu_count  # pyright: ignore[reportMissingTypeStubs]
@@ -82,16 +83,12 @@ def _read(picture: Path) -> bytes:
         raise BadRequest(f"--picture: cannot read {picture}: {error.strerror}", "picture") from None
 
 
-def _check(strategy: str, given: list[str], views: int | None, reducer: str) -> dict[str, Any]:
+def _check(strategy: str, given: list[str], views: int | None) -> dict[str, Any]:
     """The parameters. Raises `BadRequest` and others with the option in front."""
     try:
         strategies.get(strategy)
     except TTAError as error:
         raise BadRequest(f"--strategy: {error.message}", "strategy") from None
-    try:
-        reducers.build(reducer)
-    except TTAError as error:
-        raise BadRequest(f"--reducer: {error.message}", "reducer") from None
     words = [*given, *([f"views={views}"] if views else [])]
     try:
         built = build(strategies, strategy, words)
@@ -99,6 +96,16 @@ def _check(strategy: str, given: list[str], views: int | None, reducer: str) -> 
         of_views = views is not None and "views" in str(error) and not any(one.startswith("views") for one in given)
         raise BadRequest(f"{'--views' if of_views else '--param'}: {error.message}", error.field) from None
     return {name: getattr(built, name) for name in (word.partition("=")[0].strip() for word in words)}
+
+
+def _check_reducer(reducer: str, edge: bool) -> None:
+    """Raises `BadRequest`."""
+    try:
+        reducers.build(reducer)
+    except TTAError as error:
+        raise BadRequest(f"--reducer: {error.message}", "reducer") from None
+    if edge and reducer != "none":
+        raise BadRequest("--reducer: features made on the device (--edge) have no tokens left to reduce", "reducer")
 
 
 def _describe(demand: Demand, rates: Rates, plan: Plan, less: Mapping[str, tuple[Rates, Plan]]) -> list[str]:

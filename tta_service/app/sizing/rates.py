@@ -42,7 +42,7 @@ OWN: Mapping[str, Any] = {  # settings of a server that is measured, over those 
 STREAMS = 8  # cameras at once
 SIZE = (640, 480)  # pixels of the picture that is measured with where none is given
 AGREEMENT = 0.9
-IMAGE = re.compile(r"frame\.image[\w.]*: (.*)")  # a refusal of a frame for its picture
+IMAGE = re.compile(r"frame\.image\.encoded: (.*)")  # a refusal of a frame for its picture
 
 
 @dataclass(frozen=True, slots=True)
