@@ -296,3 +296,27 @@ async def test_a_client_has_at_most_its_share_of_prompts_encoded_at_a_time(maker
     maker.go.set()
     await asyncio.gather(*first, other)
     await spaces.get(sets[2], "greedy")
+
+
+async def test_an_encoding_that_was_begun_and_is_refused_goes_on_where_it_was(lane: ThreadPoolExecutor):
+    steps, reached, go, quota = list[int](), threading.Event(), threading.Event(), ClientQuota(100, 0.5)
+
+    def make(labels: LabelSet) -> Generator[None, None, TextSpace]:
+        for step in range(3):
+            steps.append(step)
+            reached.set()
+            assert go.wait(PATIENCE)
+            yield
+        return FakeCLIP(dimension=16).text_space(labels)
+
+    spaces = TextSpaceCache(make, lane, lane, quota=quota)
+    leaving = asyncio.create_task(spaces.get(LABELS, "gate"))
+    await asyncio.to_thread(reached.wait, PATIENCE)
+    leaving.cancel()
+    await asyncio.wait({leaving})
+    await settle()
+    with quota.hold("gate", 50, lambda: 1.0), pytest.raises(Overloaded):
+        await spaces.get(LABELS, "gate")
+    go.set()
+    await spaces.get(LABELS, "gate")
+    assert steps == [0, 1, 2]

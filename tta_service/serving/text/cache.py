@@ -13,7 +13,7 @@ from typing import Any
 
 from cachetools import TTLCache
 
-from ...core.errors import BadLabels, ModelFault, TTAError
+from ...core.errors import BadLabels, ModelFault, Overloaded, TTAError
 from ...core.labels import LabelSet, TextSpace
 from ...core.strategy import Strategy
 from ..admission.claims import Claim, ClientQuota, Permit
@@ -146,7 +146,8 @@ class TextSpaceCache:
         return await self._encoding.get(labels.id, lambda: asyncio.ensure_future(self._encode(labels, client)), on_made)
 
     async def _encode(self, labels: LabelSet, client: str) -> CacheEntry:
-        task = self._stopped.pop(labels.id, None) or CooperativeTask(partial(self._make, labels), self._pause_watchdog)
+        stopped = self._stopped.pop(labels.id, None)
+        task = stopped or CooperativeTask(partial(self._make, labels), self._pause_watchdog)
         paid = task.seconds
 
         def pay() -> None:
@@ -163,6 +164,10 @@ class TextSpaceCache:
                 space = await task.run(self._lane, take_turn)
         except asyncio.CancelledError:
             self._stopped[labels.id] = task
+            raise
+        except Overloaded:
+            if stopped or task.seconds:  # what is done of it is there for the next who asks
+                self._stopped[labels.id] = task
             raise
         except BadLabels as error:
             self._refused[labels.id] = type(error), error.message, error.field
