@@ -39,6 +39,12 @@ def test_the_master_has_the_login_and_the_sentinels_have_theirs(scheme: str):
         ("redis+sentinel://one,,two/cameras", "each sentinel is HOST or HOST:PORT"),
         ("redis+sentinel://one:port/cameras", "one:port"),
         ("redis+sentinel://:hidden@one/", "is no address of a state store"),
+        ("redis+sentinel://one/cameras/nine", "a database is a number, and 'nine' is none"),
+        (
+            "redis+sentinel://one/cameras?colour=red&sentinel_password=hidden",
+            "is no address of a state store: .*'colour'",
+        ),
+        ("redis://:hidden@one?colour=red", "is no address of a state store: .*'colour'"),
     ],
 )
 async def test_what_is_no_address_is_said_without_its_password(url: str, sentence: str):

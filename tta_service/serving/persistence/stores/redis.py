@@ -50,7 +50,7 @@ class RedisStore(Store):
         try:
             client = make_client(url, TIMEOUT)
             await client.ping()
-        except ValueError as error:
+        except (ValueError, TypeError) as error:  # the latter for an option that the client does not know
             raise OSError(without_secrets(f"{url} is no address of a state store: {error}", url)) from None
         except redis.RedisError as error:
             raise OSError(without_secrets(f"the state store does not answer: {error}", url)) from None

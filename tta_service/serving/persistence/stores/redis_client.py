@@ -36,14 +36,21 @@ def _find_master(url: str, options: dict[str, Any]) -> Any:
     service, _, database = parts.path.strip("/").partition("/")
     if not service:
         raise ValueError("the path names what the sentinels call the master, as in redis+sentinel://a,b,c/mymaster")
-    sentinels = [urlsplit(f"//{host}") for host in hosts.split(",")]
-    if not all(one.hostname for one in sentinels):
-        raise ValueError("each sentinel is HOST or HOST:PORT, with commas between them")
+    if database and not database.isdecimal():
+        raise ValueError(f"a database is a number, and {database!r} is none")
+    addresses = _parse_hosts(hosts)
     theirs = {name.removeprefix("sentinel_"): query.pop(name) for name in list(query) if name.startswith("sentinel_")}
     scheme = parts.scheme.removesuffix(SENTINEL)
     master: dict[str, Any] = dict(parse_url(f"{scheme}://{login}{at}master/{database}?{urlencode(query)}"))
     for name in ("host", "port", "connection_class"):
         master.pop(name, None)
     options |= {"ssl": True} if scheme == "rediss" else {}
-    addresses = [(one.hostname, one.port or SENTINEL_PORT) for one in sentinels]
     return Sentinel(addresses, sentinel_kwargs={**options, **theirs}).master_for(service, **{**options, **master})
+
+
+def _parse_hosts(hosts: str) -> list[tuple[str, int]]:
+    found = [urlsplit(f"//{host}") for host in hosts.split(",")]
+    addresses = [(one.hostname, one.port or SENTINEL_PORT) for one in found if one.hostname]
+    if len(addresses) < len(found):
+        raise ValueError("each sentinel is HOST or HOST:PORT, with commas between them")
+    return addresses
