@@ -140,8 +140,8 @@ def test_a_missing_weight_is_told_by_the_name_that_the_file_would_have(tmp_path:
         except ValueError as error:
             assert str(error) == f"it has no {name}"
             told.add(name)
-    assert {name for name in told if "self_attn" not in name} == set(PARTS[kind == "siglip"])
-    assert any("k_proj" in name for name in told) and any("v_proj" in name for name in told)
+    joined = {name for name in state if any(f".{part}_proj." in name for part in "qkv")}
+    assert told == joined | set(PARTS[kind == "siglip"])
 
 
 def test_weights_in_parts_are_told_from_a_choice_of_weights(tmp_path: Path):

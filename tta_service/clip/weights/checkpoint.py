@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -133,6 +134,7 @@ def make_tokenizer(text: Mapping[str, Any], config: Path) -> Any:
             source = str(config.parent)
         elif not find_cached(source, TOKENIZER):
             require_hub(wanted)
+        _require_transformers()
         return open_clip.tokenizer.HFTokenizer(source, tokenizer_mode=text.get("tokenizer_mode"), **options)
 
 
@@ -143,7 +145,13 @@ def load_tokenizer(name: str) -> Any:
         source = str(((open_clip.get_model_config(name) or {}).get("text_cfg") or {}).get("hf_tokenizer_name") or "")
         if not source:
             return open_clip.get_tokenizer(name)
-        if find_cached(source, TOKENIZER):
-            return open_clip.get_tokenizer(name, local_files_only=True)
-        require_hub(wanted)
-        return open_clip.get_tokenizer(name)
+        options: dict[str, Any] = {"local_files_only": True} if find_cached(source, TOKENIZER) else {}
+        if not options:
+            require_hub(wanted)
+        _require_transformers()
+        return open_clip.get_tokenizer(name, **options)
+
+
+def _require_transformers() -> None:
+    if find_spec("transformers") is None:
+        raise ValueError("it is one of Hugging Face, which needs `pip install transformers`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -37,6 +38,7 @@ _TIMM = (
 )
 
 
+_QKV = re.compile(r"\.self_attn\.[qkv]_proj\.")
 PARTS = {  # what is renamed by its whole name, by whether it is a SigLIP
     False: ("visual_projection.weight", "text_projection.weight"),
     True: (
@@ -81,10 +83,10 @@ def _require(state: Mapping[str, Tensor], names: Iterable[str]) -> None:
 def _join(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Queries, keys and values as one matrix, and no list of positions, which is no weight."""
     joined = {key: value for key, value in state.items() if not key.endswith("position_ids")}
-    for key in [key for key in joined if ".self_attn.q_proj." in key]:
-        parts = [key.replace(".q_proj.", f".{part}_proj.") for part in "qkv"]
+    for key in {_QKV.sub(".self_attn.qkv.", key) for key in joined if _QKV.search(key)}:
+        parts = [key.replace(".qkv.", f".{part}_proj.") for part in "qkv"]
         _require(joined, parts)
-        joined[key.replace(".q_proj.", ".qkv.")] = torch.cat([joined.pop(part) for part in parts])
+        joined[key] = torch.cat([joined.pop(part) for part in parts])
     return joined
 
 
